@@ -1,0 +1,67 @@
+"""The only module that touches OpenTelemetry's underscored or incubating paths, each detected before it is used."""
+
+import inspect
+from contextvars import Token
+from importlib import metadata
+from typing import IO, TYPE_CHECKING, Any
+
+from opentelemetry import context as _context
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+
+
+def detach(token: Token[Any]) -> None:
+    """Detach without upstream's "Failed to detach context" log: a token of another context is simply left alone."""
+    runtime = getattr(_context, "_RUNTIME_CONTEXT", None)
+    if runtime is None:
+        _context.detach(token)
+        return
+
+    try:
+        runtime.detach(token)
+    except (ValueError, RuntimeError):  # made in another context, or already used
+        return
+
+
+def file_log_exporter(stream: IO[str]) -> "LogRecordExporter":
+    """Make upstream's OTLP-JSON-file exporter for log records, which its package does not name in public."""
+    from opentelemetry.exporter.otlp.json.file._log_exporter import FileLogExporter
+
+    return FileLogExporter(stream=stream)
+
+
+def otlp_log_exporter() -> "LogRecordExporter":
+    """Make upstream's OTLP exporter for log records, which stands in an underscored module."""
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+    return OTLPLogExporter()
+
+
+def put_first(provider: "LoggerProvider", processor: "LogRecordProcessor") -> bool:
+    """Make `processor` the first of a provider that somebody else built; False when it could only be made the last."""
+    provider.add_log_record_processor(processor)
+    several: Any = getattr(provider, "_multi_log_record_processor", None)
+    processors = getattr(several, "_log_record_processors", None)
+    if not isinstance(processors, tuple) or processors[-1:] != (processor,):
+        return False
+
+    several._log_record_processors = (processor, *processors[:-1])
+    return True
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of OpenTelemetry's distributions, by name."""
+    found = ((each.metadata["Name"], each.version) for each in metadata.distributions())
+    return {name: version for name, version in sorted(found) if name and name.startswith("opentelemetry-")}
+
+
+def cardinality_limits(reader: type, limit: int) -> dict[str, Any]:
+    """Return the keyword arguments that limit the series of `reader`, none where the SDK has no such limits yet."""
+    from opentelemetry.sdk import metrics
+
+    if "cardinality_limits" not in inspect.signature(reader).parameters:
+        return {}
+    kinds = ("Counter", "UpDownCounter", "Histogram", "ObservableCounter", "ObservableUpDownCounter", "ObservableGauge")
+    return {"cardinality_limits": {getattr(metrics, kind): limit for kind in kinds}}

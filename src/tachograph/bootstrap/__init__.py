@@ -1,0 +1,117 @@
+"""
+Settings become a running `Telemetry`: the only package that knows everything.
+
+Importing it imports no SDK; `configure` does.
+"""
+
+import sys
+import threading
+
+from tachograph import audit, intake
+from tachograph.bootstrap.exits import at_exit
+from tachograph.bootstrap.telemetry import Part, Telemetry
+from tachograph.errors import ConfigurationError
+from tachograph.notices import notice
+from tachograph.settings import Settings, environment_default
+
+__all__ = ["Telemetry", "configure", "current", "prepare_environment"]
+
+_lock = threading.RLock()
+_telemetry: Telemetry | None = None
+
+
+def configure(service_name: str | None = None, **settings: object) -> Telemetry:
+    """
+    Set telemetry up for this process and return it; a second call returns what the first one made.
+
+    Keyword arguments are fields of `Settings` and win over the environment. Raises ConfigurationError for an argument
+    that is no setting or has a value that cannot be used, and, with `strict`, for a variable that cannot be used.
+    """
+    global _telemetry
+    if service_name is not None:
+        settings["service"] = service_name
+    read = Settings.from_environment(**settings)
+    with _lock:
+        if _telemetry is None:
+            _check(read)
+            _telemetry = _build(read)
+        elif settings:
+            _say_unchanged(_telemetry.settings, read, set(settings))
+        return _telemetry
+
+
+def current() -> Telemetry | None:
+    """Return what `configure` made in this process, if it did."""
+    return _telemetry
+
+
+def prepare_environment() -> None:
+    """
+    Set what instrumentations of others read when they load, unless the user has.
+
+    Stable HTTP conventions put the receiver's address onto client spans, and upstream's logging handler must not
+    record a second time what ours records.
+    """
+    environment_default("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    environment_default("OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION", "false")
+
+
+def _check(settings: Settings) -> None:
+    for problem in settings.problems:
+        notice(problem)
+    if settings.problems and settings.strict:
+        raise ConfigurationError("; ".join(settings.problems))
+
+
+def _build(settings: Settings) -> Telemetry:
+    prepare_environment()
+    telemetry = Telemetry(settings)
+    _start_audit(telemetry)
+    if not settings.sdk_disabled:
+        _start_signals(telemetry)
+    _start_logging(telemetry)
+    telemetry.undo.append(at_exit(telemetry.shutdown))
+    return telemetry
+
+
+def _start_audit(telemetry: Telemetry) -> None:
+    settings = telemetry.settings
+    audit.configure(
+        audit.JournalOptions(
+            path=settings.audit_path,
+            mode=settings.audit_mode,
+            sync=settings.audit_sync,
+            service_name=settings.service_name,
+            required=settings.audit_required,
+        )
+    )
+    intake.install(audit.sink, fail_closed=settings.audit_required)
+    telemetry.parts.append(Part("audit", audit.flush, audit.shutdown))
+
+
+def _start_signals(telemetry: Telemetry) -> None:
+    from tachograph.bootstrap.signals import start
+
+    start(telemetry)
+
+
+def _start_logging(telemetry: Telemetry) -> None:
+    from tachograph.logs import config
+    from tachograph.logs.console import default_format
+
+    settings = telemetry.settings
+    options = config.LogOptions(
+        service=settings.service_name,
+        format=settings.log_format or default_format(sys.stderr),
+        level=settings.log_level,
+    )
+    telemetry.undo.append(config.install(options))
+
+
+def _say_unchanged(before: Settings, asked: Settings, names: set[str]) -> None:
+    changed = sorted(name for name in names if getattr(before, name) != getattr(asked, name))
+    if changed:
+        notice(
+            f"configure() changes nothing: telemetry is set up already, with {changed[0]}="
+            f"{getattr(before, changed[0])!r}; set it before the start, in the environment or in the first call"
+        )

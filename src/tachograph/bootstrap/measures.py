@@ -1,0 +1,156 @@
+"""The meter provider, `/metrics` and the textfile: ours, or our readers added to the host's provider."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+
+from tachograph import audit
+from tachograph._otel import cardinality_limits
+from tachograph.bootstrap import components
+from tachograph.bootstrap.plan import Exporters
+from tachograph.bootstrap.telemetry import Part
+from tachograph.catalogue import health, labels
+from tachograph.contain import faults
+from tachograph.metrics import RECORDER
+from tachograph.notices import notice
+from tachograph.scrape import app
+from tachograph.scrape.reader import PrometheusReader
+from tachograph.scrape.textfile import TextfileWriter
+from tachograph.settings import Settings
+
+
+@dataclass
+class Outlets:
+    """Where metrics go: readers of the provider, and what serves or writes the Prometheus one."""
+
+    readers: list[MetricReader] = field(default_factory=list)
+    writer: TextfileWriter | None = None
+    server: app.MetricsServer | None = None
+
+
+def outlets(settings: Settings, exporters: Exporters) -> Outlets:
+    """Make the readers that the exporters ask for; nothing is served or written before `start`."""
+    made = Outlets()
+    if {"file", "prometheus"} & set(exporters.metrics):
+        reader = PrometheusReader(**cardinality_limits(PrometheusReader, settings.series_limit))
+        made.readers.append(reader)
+        if "file" in exporters.metrics:
+            made.writer = TextfileWriter(reader, settings.metrics_path, settings.textfile_interval)
+    pushed = tuple(name for name in exporters.metrics if name not in ("file", "prometheus"))
+    made.readers.extend(components.each("metrics", pushed, lambda name: _reader(name, settings)))
+    return made
+
+
+def build(readers: Sequence[MetricReader], resource: Resource) -> MeterProvider:
+    """Make a provider over `readers`; ended by `part`, never by the SDK's own exit handler."""
+    return MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+
+
+def join(provider: MeterProvider, readers: Sequence[MetricReader]) -> None:
+    """Add our readers to the host's provider."""
+    for reader in readers:
+        provider.add_metric_reader(reader)
+
+
+def start(made: Outlets, settings: Settings, exporters: Exporters) -> None:
+    """Put the Prometheus reader in force, serve it where asked, and observe our own health."""
+    reader = next((each for each in made.readers if isinstance(each, PrometheusReader)), None)
+    app.install(reader)
+    if exporters.port is not None:
+        made.server = _serve(settings.prometheus_host, exporters.port)
+    if made.writer is not None:
+        made.writer.start()
+    observe_health()
+
+
+def part(provider: MeterProvider, made: Outlets, *, ours: bool) -> Part:
+    """Return how metrics are flushed and ended; the textfile is written before its reader ends."""
+
+    def flush(seconds: float) -> bool:
+        written = made.writer is None or made.writer.flush()
+        return _flush(provider, made.readers, seconds, ours=ours) and written
+
+    def shutdown(seconds: float) -> bool:
+        if made.server is not None:
+            made.server.shutdown()
+        if made.writer is not None:
+            made.writer.shutdown()
+        _shutdown(provider, made.readers, seconds, ours=ours)
+        return True
+
+    return Part("metrics", flush, shutdown)
+
+
+def in_force() -> MeterProvider | None:
+    """Return the SDK provider that the host has set, if it has."""
+    provider = metrics.get_meter_provider()
+    return provider if isinstance(provider, MeterProvider) else None
+
+
+def observe_health() -> None:
+    """Let the catalogue's health instruments be read at every collection."""
+    RECORDER.observe(health.FAULTS, lambda: [(n, {labels.WHERE.name: where}) for where, n in faults().items()])
+    RECORDER.observe(
+        health.LABEL_OVERFLOW,
+        lambda: [
+            (n, {labels.INSTRUMENT.name: instrument, labels.LABEL.name: label})
+            for (instrument, label), n in RECORDER.overflow().items()
+        ],
+    )
+    RECORDER.observe(
+        health.AUDIT_RECORDS,
+        lambda: [
+            (n, {labels.EVENT.name: event, labels.AUDIT_RESULT.name: result})
+            for (event, result), n in audit.counts().items()
+        ],
+    )
+    RECORDER.observe(health.AUDIT_HEAD, lambda: [(head, {})] if (head := audit.head()) else [])
+
+
+def _flush(provider: MeterProvider, readers: Sequence[MetricReader], seconds: float, *, ours: bool) -> bool:
+    if ours:
+        return provider.force_flush(seconds * 1000)
+    flushed = [reader.force_flush(seconds * 1000) for reader in readers]
+    return all(done is not False for done in flushed)
+
+
+def _shutdown(provider: MeterProvider, readers: Sequence[MetricReader], seconds: float, *, ours: bool) -> None:
+    if ours:
+        provider.shutdown(seconds * 1000)
+        return
+    for reader in readers:
+        reader.shutdown(seconds * 1000)
+
+
+def _serve(host: str, port: int) -> app.MetricsServer | None:
+    try:
+        return app.MetricsServer(host, port)
+    except OSError as error:
+        notice(
+            f"/metrics is not served on {host}:{port}: {error.strerror or error}; "
+            "set OTEL_EXPORTER_PROMETHEUS_PORT to a free port, or OTEL_METRICS_EXPORTER without prometheus"
+        )
+        return None
+
+
+def _reader(name: str, settings: Settings) -> MetricReader:
+    exporter = _exporter(name)
+    if isinstance(exporter, MetricReader):
+        return exporter
+    limits = cardinality_limits(PeriodicExportingMetricReader, settings.series_limit)
+    return PeriodicExportingMetricReader(exporter, settings.metric_export_interval, **limits)
+
+
+def _exporter(name: str) -> MetricExporter | MetricReader:
+    if name == "otlp":
+        from tachograph.export.otlp import MetricExporter as OTLPMetricExporter
+
+        return OTLPMetricExporter()
+    made = components.load("opentelemetry_metrics_exporter", name, object)
+    if isinstance(made, MetricExporter | MetricReader):
+        return made
+    raise TypeError(f"it is a {type(made).__name__}, neither an exporter nor a reader")

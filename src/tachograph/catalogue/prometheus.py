@@ -1,0 +1,119 @@
+"""
+What OpenTelemetry names, units and attribute keys are called in Prometheus.
+
+The rules are those of the OpenTelemetry specification "Prometheus and OpenMetrics Compatibility", as the Collector's
+exporter applies them under the translation strategy `UnderscoreEscapingWithSuffixes`.
+"""
+
+import re
+from functools import lru_cache
+from typing import Literal
+
+Kind = Literal["counter", "histogram", "gauge", "up_down_counter"]
+
+# The units that the Collector's translator and upstream's exporter both know; anything else stays as it is.
+_UNITS = {
+    "d": "days",
+    "h": "hours",
+    "min": "minutes",
+    "s": "seconds",
+    "ms": "milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+    "By": "bytes",
+    "KiBy": "kibibytes",
+    "MiBy": "mebibytes",
+    "GiBy": "gibibytes",
+    "TiBy": "tibibytes",
+    "KBy": "kilobytes",
+    "MBy": "megabytes",
+    "GBy": "gigabytes",
+    "TBy": "terabytes",
+    "m": "meters",
+    "V": "volts",
+    "A": "amperes",
+    "J": "joules",
+    "W": "watts",
+    "g": "grams",
+    "Cel": "celsius",
+    "Hz": "hertz",
+    "1": "",
+    "%": "percent",
+}
+_PER_UNITS = {
+    "s": "second",
+    "m": "minute",
+    "h": "hour",
+    "d": "day",
+    "w": "week",
+    "mo": "month",
+    "y": "year",
+}
+
+_TOKEN = re.compile(r"[a-zA-Z0-9:]+")
+_NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9]+")
+_ANNOTATION = re.compile(r"\{[^}]*\}")
+
+
+@lru_cache(maxsize=4096)
+def metric_name(name: str, unit: str, kind: Kind) -> str:
+    """
+    Return the name under which samples of an instrument appear (specification: "OTLP Metric points to Prometheus").
+
+    A counter's name ends in `_total` once. A gauge of the unit `1` ends in `_ratio`. A unit that the name has already
+    is not repeated.
+    """
+    tokens = _with_unit(_TOKEN.findall(name), unit)
+    if kind == "counter":
+        tokens = [*([token for token in tokens if token != "total"] or ["total"]), "total"]
+    if kind == "gauge" and unit == "1":
+        tokens = [*(token for token in tokens if token != "ratio"), "ratio"]
+
+    joined = "_".join(tokens) or "_"
+    return f"_{joined}" if joined[0].isdigit() else joined
+
+
+def unit_suffix(unit: str, kind: Kind | None = None) -> str:
+    """
+    Return a UCUM unit in Prometheus' words (`By/s` is `bytes_per_second`), empty when there is none to name.
+
+    `1` is `ratio` for a gauge and nothing otherwise; annotations such as `{call}` are dropped.
+    """
+    if kind == "gauge" and unit == "1":
+        return "ratio"
+    return "_".join(filter(None, _unit_parts(unit)))
+
+
+@lru_cache(maxsize=4096)
+def label_name(key: str) -> str:
+    """
+    Return an attribute's key as a label name (specification: "Metric Attributes").
+
+    Runs of other characters become one `_`, so that no name is in the reserved `__` space; a leading digit is put
+    behind `key_`, as the Collector does.
+    """
+    name = _NOT_IN_LABELS.sub("_", key) or "_"
+    return f"key_{name}" if name[0].isdigit() else name
+
+
+def _unit_parts(unit: str) -> tuple[str, str]:
+    main, _, per = _ANNOTATION.sub("", unit).partition("/")
+    main, per = main.strip(), per.strip()
+    main = _words(_UNITS.get(main, main))
+    per = _words(_PER_UNITS.get(per, per))
+    return main, per and f"per_{per}"
+
+
+def _words(text: str) -> str:
+    return "_".join(_TOKEN.findall(text))
+
+
+def _with_unit(tokens: list[str], unit: str) -> list[str]:
+    main, per = _unit_parts(unit)
+    if _contains(tokens, f"{main}_{per}" if main and per else main or per):
+        return tokens
+    return [*tokens, *([] if not main or _contains(tokens, main) else [main]), *([per] if per else [])]
+
+
+def _contains(tokens: list[str], words: str) -> bool:
+    return f"_{words}_" in f"_{'_'.join(tokens)}_"

@@ -1,0 +1,1 @@
+"""Generative-AI telemetry: one neutral record of a call, whoever observed it, and what follows from it."""

@@ -1,0 +1,154 @@
+"""One execution of an operation: its span, its outcome, and the order in which it is measured, audited and ended."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from tachograph import intake
+from tachograph._otel import detach
+from tachograph.catalogue import OTHER, Label, labels
+from tachograph.contain import contain
+from tachograph.metrics import RECORDER, SCOPE, Measurement
+from tachograph.notices import notice_once
+from tachograph.version import __version__
+
+Value = str | float | bool
+
+_ERRORS = ("failure", "timeout", OTHER)
+
+
+class Run:
+    """One execution of an operation: what `with` yields."""
+
+    span_name: str
+    span_kind = SpanKind.INTERNAL
+
+    def __init__(self, attributes: Mapping[str, Value]) -> None:
+        self.span: Span = trace.INVALID_SPAN
+        self.context: Context = Context()
+        self._attributes: dict[str, Value] = dict(attributes)
+        self._notes: dict[str, object] = {}
+        self._outcome: str | None = None
+        self._error_type: str | None = None
+        self._started = 0.0
+
+    @property
+    def outcome(self) -> str:
+        """How it ended: success or failure by themselves, any other word of the closed list when said."""
+        return self._outcome or "success"
+
+    @outcome.setter
+    def outcome(self, word: str) -> None:
+        self._outcome = admit_word(labels.OUTCOME, word)
+
+    def note(self, **facts: object) -> None:
+        """Keep facts about this execution: attributes of its span, and `meta` of its audit record."""
+        self._notes.update(facts)
+        with contain("operations.note"):
+            for key, value in facts.items():
+                self.span.set_attribute(key, value if isinstance(value, str | bool | int | float) else str(value))
+
+    def start(self) -> None:
+        """Start the span and whatever must be known before the block runs."""
+        with contain("operations.start"):
+            self._open()
+        self._before()
+
+    def end(self, error: BaseException | None) -> None:
+        """End it: outcome, measurements, audit record, span."""
+        seconds = time.perf_counter() - self._started
+        with contain("operations.outcome"):
+            self._conclude(error)
+        with contain("operations.audit"):
+            self._audit()
+        with contain("operations.measure"):
+            RECORDER.record(self._measurements(seconds), self.context)
+        with contain("operations.end"):
+            self._close(error)
+
+    def _open(self) -> None:
+        context = self._context()
+        self.span = _tracer().start_span(
+            self.span_name, context, kind=self.span_kind, attributes={**self._span_attributes(), **self._attributes}
+        )
+        self.context = trace.set_span_in_context(self.span, context)
+        self._started = time.perf_counter()
+
+    def _conclude(self, error: BaseException | None) -> None:
+        if error is None:
+            return
+        self._error_type = _qualified(type(error))
+        if self._outcome is None:
+            self._outcome = _outcome_of(error)
+
+    def _close(self, error: BaseException | None) -> None:
+        self.span.set_attributes({labels.OUTCOME.name: self.outcome, **self._final_attributes()})
+        if self._error_type is not None:
+            self.span.set_attribute("error.type", self._error_type)
+        if self.outcome in _ERRORS:
+            if error is not None:
+                self.span.record_exception(error)
+            self.span.set_status(Status(StatusCode.ERROR, self._error_type or self.outcome))
+        self.span.end()
+
+    def _context(self) -> Context:
+        return otel_context.get_current()
+
+    def _span_attributes(self) -> dict[str, Value]:
+        return {}
+
+    def _final_attributes(self) -> dict[str, Value]:
+        return {}
+
+    def _before(self) -> None:
+        return None
+
+    def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
+        raise NotImplementedError
+
+    def _audit(self) -> None:
+        return None
+
+
+def submit(event: intake.AuditEvent, context: Context) -> intake.Receipt | None:
+    """Hand `event` to the journal as of `context`: its span, its ids, its agent."""
+    token = otel_context.attach(context)
+    try:
+        return intake.submit(event)
+    finally:
+        detach(token)
+
+
+_cached_tracer: tuple[object, Tracer] | None = None
+
+
+def _tracer() -> Tracer:
+    global _cached_tracer
+    provider = trace.get_tracer_provider()
+    if _cached_tracer is None or _cached_tracer[0] is not provider:
+        _cached_tracer = (provider, provider.get_tracer(SCOPE, __version__))
+    return _cached_tracer[1]
+
+
+def _outcome_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit | SystemExit):
+        return "cancelled"
+    return "timeout" if isinstance(error, TimeoutError) else "failure"
+
+
+def admit_word(label: Label, word: str) -> str:
+    """Return `word` if `label` admits it, else `_OTHER` with one notice of the words there are."""
+    admitted = label.admit(word)
+    if admitted == OTHER:
+        allowed = ", ".join(label.values or ())
+        notice_once(f"word {label.name}", f"{label.name}={word[:80]!r} is counted as {OTHER}; write one of {allowed}")
+    return admitted
+
+
+def _qualified(kind: type[BaseException]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

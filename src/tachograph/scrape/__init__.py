@@ -1,0 +1,1 @@
+"""The Prometheus side: a metric reader, the two text formats, the endpoint and the textfile."""

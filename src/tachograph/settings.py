@@ -1,0 +1,241 @@
+"""
+One line a setting: variable, parser, default, help. The only reader of the process environment.
+
+Operators set variables, developers pass the same fields as keyword arguments; a value that cannot be used costs that
+setting only: its default is used and `Settings.problems` says what to write instead.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import unquote
+
+from tachograph import parsers
+from tachograph.errors import ConfigurationError
+
+T = TypeVar("T")
+Parser = Callable[[str], T]
+
+UNKNOWN_SERVICE = "unknown_service"
+
+
+def variable(name: str, parse: Parser[T], default: T, help: str) -> T:  # noqa: A002 - the word users read
+    """Declare a setting: the environment variable `name`, read by `parse` when it is set and not empty."""
+    made: T = field(default=default, metadata={"variable": name, "parse": parse, "help": help})
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with the default that holds when nothing is."""
+
+    directory: Path = variable("TACHOGRAPH_DIR", parsers.path, Path(".tachograph"), "All that is written to disk.")
+    metrics_file: Path | None = variable(
+        "TACHOGRAPH_METRICS_FILE",
+        parsers.path,
+        None,
+        "The Prometheus textfile; default `metrics.<service.name>.prom` in the directory.",
+    )
+    audit_file: Path = variable(
+        "TACHOGRAPH_AUDIT_FILE",
+        parsers.path,
+        Path("audit.jsonl"),
+        "The audit journal; a bare name is in the directory.",
+    )
+    file_bytes: int = variable(
+        "TACHOGRAPH_FILE_BYTES",
+        parsers.size,
+        268435456,
+        "Bytes that `traces.jsonl` and `logs.jsonl` may take, each; they rotate at a quarter and keep four.",
+    )
+    textfile_interval: float = variable(
+        "TACHOGRAPH_TEXTFILE_INTERVAL", parsers.seconds, 5.0, "Seconds between two writes of the textfile."
+    )
+    audit_required: bool = variable(
+        "TACHOGRAPH_AUDIT_REQUIRED",
+        parsers.boolean,
+        False,
+        "Refuse to start without a journal; destructive and external tool calls fail closed.",
+    )
+    audit_mode: int = variable(
+        "TACHOGRAPH_AUDIT_MODE",
+        parsers.file_mode,
+        0o600,
+        "The journal's file mode; 0640 lets a Collector's group read.",
+    )
+    audit_sync: float = variable(
+        "TACHOGRAPH_AUDIT_SYNC",
+        parsers.sync,
+        1.0,
+        "Seconds that a record nobody waits for may stay unsynced; `always`: every record waits.",
+    )
+    log_format: Literal["json", "text"] | None = variable(
+        "TACHOGRAPH_LOG_FORMAT",
+        parsers.format_name,
+        None,
+        "`json` or `text`; default JSON unless stderr is a terminal.",
+    )
+    log_level: int = variable(
+        "TACHOGRAPH_LOG_LEVEL",
+        parsers.level,
+        20,
+        "Level of loggers that nobody configured: DEBUG, INFO, WARNING, ERROR or CRITICAL; default INFO.",
+    )
+    request_id_header: str = variable(
+        "TACHOGRAPH_REQUEST_ID_HEADER", parsers.header_name, "X-Request-ID", "Header that carries the request id."
+    )
+    trusted_hosts: tuple[str, ...] = variable(
+        "TACHOGRAPH_TRUSTED_HOSTS",
+        parsers.names,
+        (),
+        "Hosts, `*.suffixes` and networks that may receive correlation ids, beside private and cluster-internal ones.",
+    )
+    series_limit: int = variable(
+        "TACHOGRAPH_SERIES_LIMIT",
+        parsers.count,
+        2000,
+        "Label sets a metric and process; the rest is counted as overflow (SDK 1.45.2 or later).",
+    )
+    shutdown_timeout: float = variable(
+        "TACHOGRAPH_SHUTDOWN_TIMEOUT", parsers.seconds, 2.0, "Seconds that an exit may wait, for all signals together."
+    )
+    strict: bool = variable(
+        "TACHOGRAPH_STRICT", parsers.boolean, False, "Refuse to start on a setting that cannot be used."
+    )
+
+    service: str = variable("OTEL_SERVICE_NAME", parsers.text, "", "Name of the service.")
+    resource_attributes: str = variable(
+        "OTEL_RESOURCE_ATTRIBUTES", parsers.text, "", "Resource attributes, `key=value,…`."
+    )
+    sdk_disabled: bool = variable("OTEL_SDK_DISABLED", parsers.truth, False, "Silence telemetry, never audit.")
+    config_file: Path | None = variable(
+        "OTEL_CONFIG_FILE", parsers.path, None, "Declarative configuration (extra `config`)."
+    )
+    propagators: tuple[str, ...] | None = variable(
+        "OTEL_PROPAGATORS", parsers.names, None, "Propagators; default `tracecontext,baggage,tachograph`."
+    )
+    traces_exporter: tuple[str, ...] | None = variable(
+        "OTEL_TRACES_EXPORTER", parsers.names, None, "`otlp`, `file`, `console`, `none`, or an installed exporter."
+    )
+    metrics_exporter: tuple[str, ...] | None = variable(
+        "OTEL_METRICS_EXPORTER",
+        parsers.names,
+        None,
+        "`otlp`, `prometheus`, `file`, `console`, `none`, or an installed exporter.",
+    )
+    logs_exporter: tuple[str, ...] | None = variable(
+        "OTEL_LOGS_EXPORTER", parsers.names, None, "`otlp`, `file`, `console`, `none`, or an installed exporter."
+    )
+    endpoint: str | None = variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", parsers.url, None, "Collector; setting it means server mode."
+    )
+    traces_endpoint: str | None = variable(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", parsers.url, None, "Collector for traces."
+    )
+    metrics_endpoint: str | None = variable(
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", parsers.url, None, "Collector for metrics."
+    )
+    logs_endpoint: str | None = variable("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", parsers.url, None, "Collector for logs.")
+    protocol: str | None = variable("OTEL_EXPORTER_OTLP_PROTOCOL", parsers.text, None, "`http/protobuf`.")
+    prometheus_host: str = variable(
+        "OTEL_EXPORTER_PROMETHEUS_HOST", parsers.text, "localhost", "Where `/metrics` listens."
+    )
+    prometheus_port: int | None = variable(
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        parsers.port,
+        None,
+        "Port of `/metrics`; default 9464 in server mode, none in local mode.",
+    )
+    metric_export_interval: float = variable(
+        "OTEL_METRIC_EXPORT_INTERVAL", parsers.milliseconds, 60000.0, "Milliseconds between two exports of metrics."
+    )
+
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, /, **overrides: object) -> "Settings":
+        """
+        Read the settings from `environ` (default: the process environment); keyword arguments win.
+
+        Raises ConfigurationError for a keyword argument that is no setting or cannot be used; a text is read as the
+        variable's would be. A variable that cannot be used keeps its default and is explained in `problems`.
+        """
+        values = _given(overrides)
+        problems: list[str] = []
+        for declared in declarations():
+            if declared.name in values:
+                continue
+            raw = (os.environ if environ is None else environ).get(declared.metadata["variable"], "").strip()
+            if not raw:
+                continue
+            try:
+                values[declared.name] = declared.metadata["parse"](raw)
+            except ValueError as error:
+                problems.append(f"{declared.metadata['variable']}={raw[:80]!r} {error}")
+
+        return cls(**{**values, "problems": tuple(problems)})
+
+    @property
+    def service_name(self) -> str:
+        """The service's name, or `unknown_service`."""
+        return self.service or _resource_attribute(self.resource_attributes, "service.name") or UNKNOWN_SERVICE
+
+    @property
+    def server_mode(self) -> bool:
+        """True when an OTLP endpoint is set for all signals or any."""
+        return any((self.endpoint, self.traces_endpoint, self.metrics_endpoint, self.logs_endpoint))
+
+    @property
+    def audit_path(self) -> Path:
+        """The journal: a bare name is in the directory, any other path is taken as it stands."""
+        return self.within(self.audit_file)
+
+    @property
+    def metrics_path(self) -> Path:
+        """The textfile: a bare name is in the directory, any other path is taken as it stands."""
+        if self.metrics_file is not None:
+            return self.within(self.metrics_file)
+        return self.directory / f"metrics.{_file_name(self.service_name)}.prom"
+
+    def within(self, file: Path) -> Path:
+        """Return `file` in the directory when it is a bare name, else as it stands."""
+        return self.directory / file if len(file.parts) == 1 else file
+
+
+def declarations() -> tuple["Field[Any]", ...]:
+    """Every declared setting, in order, as dataclass fields with `variable`, `parse` and `help` in their metadata."""
+    return tuple(each for each in fields(Settings) if "variable" in each.metadata)
+
+
+def environment_default(variable_name: str, value: str) -> None:
+    """Set an environment variable that is not set: how defaults reach instrumentations of others."""
+    os.environ.setdefault(variable_name, value)
+
+
+def _given(overrides: Mapping[str, object]) -> dict[str, Any]:
+    known = {each.name: each for each in declarations()}
+    unknown = sorted(set(overrides) - set(known))
+    if unknown:
+        raise ConfigurationError(f"{unknown[0]!r} is not a setting; write one of {', '.join(sorted(known))}")
+    return {name: _read(known[name], value) for name, value in overrides.items()}
+
+
+def _read(declared: "Field[Any]", value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return declared.metadata["parse"](value)
+    except ValueError as error:
+        raise ConfigurationError(f"{declared.name}={value[:80]!r} {error}") from None
+
+
+def _resource_attribute(attributes: str, wanted: str) -> str:
+    pairs = (pair.partition("=") for pair in attributes.split(","))
+    return next((unquote(value.strip()) for key, _, value in pairs if key.strip() == wanted), "")
+
+
+def _file_name(service: str) -> str:
+    safe = "".join(character if character.isalnum() or character in "-_." else "_" for character in service)
+    return safe.lstrip(".") or UNKNOWN_SERVICE

@@ -1,0 +1,194 @@
+"""A process in which nobody has configured logging, with a real pipeline into memory."""
+
+import io
+import logging
+import logging.config
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import orjson
+import pytest
+import structlog
+from opentelemetry import _logs
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+
+from tachograph import intake, notices
+from tachograph.intake import AuditEvent
+from tachograph.logs import LogOptions, install
+from tachograph.logs.patching import Undo
+
+
+class Exported:
+    """What reached OpenTelemetry."""
+
+    def __init__(self) -> None:
+        self.memory = InMemoryLogRecordExporter()
+        self.provider = LoggerProvider(shutdown_on_exit=False)
+        self.provider.add_log_record_processor(SimpleLogRecordProcessor(self.memory))
+
+    @property
+    def all(self):
+        return list(self.memory.get_finished_logs())
+
+    @property
+    def records(self):
+        return [item.log_record for item in self.all]
+
+    @property
+    def bodies(self) -> list[object]:
+        return [record.body for record in self.records]
+
+    @property
+    def one(self):
+        assert len(self.records) == 1, self.bodies
+        return self.records[0]
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        return dict(self.one.attributes)
+
+    @property
+    def scope(self) -> str:
+        assert len(self.all) == 1
+        return self.all[0].instrumentation_scope.name
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function):
+    """Run the test without the handlers that pytest puts on root for each phase, and with its own stderr."""
+    root = logging.getLogger()
+    root.handlers[:] = [h for h in root.handlers if not type(h).__module__.startswith("_pytest")]
+    with mock.patch.object(sys, "stderr", pyfuncitem.funcargs.get("stderr", sys.stderr)):
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def bare_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """stdlib logging and structlog as a fresh process has them, whatever pytest put there."""
+    root = logging.getLogger()
+    level, disabled = root.level, logging.root.manager.disable
+    known = dict(root.manager.loggerDict)
+    kind = logging.getLoggerClass()
+    for name in ("basicConfig",):
+        monkeypatch.setattr(logging, name, getattr(logging, name))
+    for name in ("dictConfig", "fileConfig"):
+        monkeypatch.setattr(logging.config, name, getattr(logging.config, name))
+    root.handlers[:] = []
+    root.setLevel(logging.WARNING)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    notices.forget()
+    yield
+    root.handlers[:] = []
+    root.setLevel(level)
+    logging.disable(disabled)
+    logging.setLoggerClass(kind)
+    for name in set(root.manager.loggerDict) - set(known):
+        del root.manager.loggerDict[name]
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> Exported:
+    """The pipeline in force, into memory."""
+    found = Exported()
+    monkeypatch.setattr(_logs._internal, "_LOGGER_PROVIDER", found.provider)
+    return found
+
+
+@pytest.fixture
+def no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry is switched off."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    monkeypatch.setattr(_logs._internal, "_LOGGER_PROVIDER", LoggerProvider(shutdown_on_exit=False))
+
+
+@pytest.fixture
+def journal() -> Iterator[list[AuditEvent]]:
+    """What reached the journal in force."""
+    found: list[AuditEvent] = []
+    before = intake.install(lambda event: found.append(event))
+    yield found
+    intake.install(before)
+
+
+@pytest.fixture
+def switch_on() -> Iterator[Callable[..., Undo]]:
+    """Install with these options; undone after the test."""
+    undos: list[Undo] = []
+
+    def on(level: int = logging.INFO, form: str = "json", service: str = "shop") -> Undo:
+        undos.append(install(LogOptions(service, form, level)))
+        return undos[-1]
+
+    yield on
+    for undo in undos:
+        undo()
+
+
+@pytest.fixture
+def installed(switch_on, exported: Exported) -> Undo:
+    """Installed as JSON at INFO."""
+    return switch_on()
+
+
+@pytest.fixture
+def stderr() -> io.StringIO:
+    """The test's stderr: one without bytes below it, as some hosts have."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def lines(stderr: io.StringIO) -> Callable[[], list[dict[str, object]]]:
+    """The JSON lines on stderr so far."""
+    return lambda: [orjson.loads(text) for text in stderr.getvalue().splitlines()]
+
+
+@pytest.fixture
+def tracer():
+    return TracerProvider(shutdown_on_exit=False).get_tracer("tests")
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+PREAMBLE = """
+import logging, sys
+from opentelemetry import _logs, trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from tachograph import correlation
+from tachograph.logs import LogOptions, install
+memory = InMemoryLogRecordExporter()
+provider = LoggerProvider(shutdown_on_exit=False)
+provider.add_log_record_processor(SimpleLogRecordProcessor(memory))
+_logs.set_logger_provider(provider)
+tracer = TracerProvider(shutdown_on_exit=False).get_tracer("script")
+def bodies():
+    return [(item.instrumentation_scope.name, item.log_record.body) for item in memory.get_finished_logs()]
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Run a Python script in a process of its own, with tachograph's logs on unless `on` is false."""
+
+    def run(code: str, *, on: bool = True, form: str = "json", level: int = logging.INFO):
+        switch = f"undo = install(LogOptions('shop', {form!r}, {level}))\n" if on else ""
+        path = tmp_path / "app.py"
+        path.write_text(PREAMBLE + switch + textwrap.dedent(code))
+        command = [sys.executable, "-W", "error", str(path)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    return run
