@@ -11,8 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "tachograph"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "_otel", "notices", "parsers", "version"),
-    ("catalogue", "settings"),
-    ("contain", "metrics", "correlation", "intake"),
+    ("catalogue", "settings", "contain"),
+    ("metrics", "correlation", "intake", "fork"),
     ("operations", "genai", "logs", "audit", "export", "scrape", "propagation", "ids"),
     ("integrations",),
     ("bootstrap",),

@@ -1,21 +1,24 @@
 """Entry points of `opentelemetry-instrument`: the distribution, the configurator, and the check that ours were used."""
 
 import os
+from importlib import import_module
 from typing import Any
 
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
-from opentelemetry.instrumentation.distro import BaseDistro
 
 from tachograph import bootstrap
 from tachograph.errors import TachographError
 from tachograph.notices import notice
+
+# Upstream's module is closed to type checkers by a comment at its top.
+_BaseDistro: Any = import_module("opentelemetry.instrumentation.distro").BaseDistro
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
 _REPLACED = ("opentelemetry.instrumentation.logging", "opentelemetry.instrumentation.structlog")
 
 
-class TachographDistro(BaseDistro):
+class TachographDistro(_BaseDistro):
     """Prepares the environment for instrumentations and loads each of them in its own guard."""
 
     def _configure(self, **kwargs: Any) -> None:

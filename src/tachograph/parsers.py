@@ -25,9 +25,14 @@ def seconds(value: str) -> float:
     return _number(value, float, "a number of seconds", "2.5")
 
 
+def interval(value: str) -> float:
+    """Read the seconds between two of something, 0.1 or more."""
+    return _number(value, float, "a number of seconds of 0.1 or more", "5", least=0.1)
+
+
 def milliseconds(value: str) -> float:
-    """Read a number of milliseconds, 0 or more."""
-    return _number(value, float, "a number of milliseconds", "5000")
+    """Read a number of milliseconds, 1 or more."""
+    return _number(value, float, "a number of milliseconds of 1 or more", "5000", least=1)
 
 
 def count(value: str) -> int:

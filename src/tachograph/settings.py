@@ -51,7 +51,7 @@ class Settings:
         "Bytes that `traces.jsonl` and `logs.jsonl` may take, each; they rotate at a quarter and keep four.",
     )
     textfile_interval: float = variable(
-        "TACHOGRAPH_TEXTFILE_INTERVAL", parsers.seconds, 5.0, "Seconds between two writes of the textfile."
+        "TACHOGRAPH_TEXTFILE_INTERVAL", parsers.interval, 5.0, "Seconds between two writes of the textfile."
     )
     audit_required: bool = variable(
         "TACHOGRAPH_AUDIT_REQUIRED",

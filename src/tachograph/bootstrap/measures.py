@@ -15,9 +15,10 @@ from tachograph.bootstrap.plan import Exporters
 from tachograph.bootstrap.telemetry import Part
 from tachograph.catalogue import health, labels
 from tachograph.contain import faults
+from tachograph.fork import after_fork
 from tachograph.metrics import RECORDER
-from tachograph.notices import notice
 from tachograph.scrape import app
+from tachograph.scrape.exporter import serve
 from tachograph.scrape.reader import PrometheusReader
 from tachograph.scrape.textfile import TextfileWriter
 from tachograph.settings import Settings
@@ -61,9 +62,10 @@ def start(made: Outlets, settings: Settings, exporters: Exporters) -> None:
     reader = next((each for each in made.readers if isinstance(each, PrometheusReader)), None)
     app.install(reader)
     if exporters.port is not None:
-        made.server = _serve(settings.prometheus_host, exporters.port)
+        made.server = serve(settings.prometheus_host, exporters.port)
     if made.writer is not None:
         made.writer.start()
+    after_fork(lambda: _rebuild(made))
     observe_health()
 
 
@@ -111,6 +113,16 @@ def observe_health() -> None:
     RECORDER.observe(health.AUDIT_HEAD, lambda: [(head, {})] if (head := audit.head()) else [])
 
 
+def _rebuild(made: Outlets) -> None:
+    for reader in made.readers:
+        if isinstance(reader, PrometheusReader):
+            reader.after_fork()
+    if made.writer is not None:
+        made.writer.after_fork()
+    if made.server is not None:
+        made.server.after_fork()
+
+
 def _flush(provider: MeterProvider, readers: Sequence[MetricReader], seconds: float, *, ours: bool) -> bool:
     if ours:
         return provider.force_flush(seconds * 1000)
@@ -124,17 +136,6 @@ def _shutdown(provider: MeterProvider, readers: Sequence[MetricReader], seconds:
         return
     for reader in readers:
         reader.shutdown(seconds * 1000)
-
-
-def _serve(host: str, port: int) -> app.MetricsServer | None:
-    try:
-        return app.MetricsServer(host, port)
-    except OSError as error:
-        notice(
-            f"/metrics is not served on {host}:{port}: {error.strerror or error}; "
-            "set OTEL_EXPORTER_PROMETHEUS_PORT to a free port, or OTEL_METRICS_EXPORTER without prometheus"
-        )
-        return None
 
 
 def _reader(name: str, settings: Settings) -> MetricReader:

@@ -50,7 +50,7 @@ _PER_UNITS = {
     "y": "year",
 }
 
-_TOKEN = re.compile(r"[a-zA-Z0-9:]+")
+_WORD = re.compile(r"[a-zA-Z0-9:]+")
 _NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9]+")
 _ANNOTATION = re.compile(r"\{[^}]*\}")
 
@@ -63,13 +63,13 @@ def metric_name(name: str, unit: str, kind: Kind) -> str:
     A counter's name ends in `_total` once. A gauge of the unit `1` ends in `_ratio`. A unit that the name has already
     is not repeated.
     """
-    tokens = _with_unit(_TOKEN.findall(name), unit)
+    words = _with_unit(_WORD.findall(name), unit)
     if kind == "counter":
-        tokens = [*([token for token in tokens if token != "total"] or ["total"]), "total"]
+        words = [*([word for word in words if word != "total"] or ["total"]), "total"]
     if kind == "gauge" and unit == "1":
-        tokens = [*(token for token in tokens if token != "ratio"), "ratio"]
+        words = [*(word for word in words if word != "ratio"), "ratio"]
 
-    joined = "_".join(tokens) or "_"
+    joined = "_".join(words) or "_"
     return f"_{joined}" if joined[0].isdigit() else joined
 
 
@@ -105,15 +105,15 @@ def _unit_parts(unit: str) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    return "_".join(_TOKEN.findall(text))
+    return "_".join(_WORD.findall(text))
 
 
-def _with_unit(tokens: list[str], unit: str) -> list[str]:
+def _with_unit(words: list[str], unit: str) -> list[str]:
     main, per = _unit_parts(unit)
-    if _contains(tokens, f"{main}_{per}" if main and per else main or per):
-        return tokens
-    return [*tokens, *([] if not main or _contains(tokens, main) else [main]), *([per] if per else [])]
+    if _contains(words, f"{main}_{per}" if main and per else main or per):
+        return words
+    return [*words, *([] if not main or _contains(words, main) else [main]), *([per] if per else [])]
 
 
-def _contains(tokens: list[str], words: str) -> bool:
-    return f"_{words}_" in f"_{'_'.join(tokens)}_"
+def _contains(words: list[str], unit: str) -> bool:
+    return f"_{unit}_" in f"_{'_'.join(words)}_"

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tachograph._otel import file_log_exporter
+from tachograph.fork import after_fork
 from tachograph.notices import notice_at_most
 from tachograph.settings import Settings
 
@@ -111,7 +112,7 @@ class _PerProcess(Generic[E]):
         self._build: Callable[[IO[str]], E] = build
         self._made: tuple[int, LineFile, E] | None = None
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget)
+        after_fork(self._forget)
 
     def get(self) -> tuple[LineFile, E]:
         """Return this process's file and exporter."""

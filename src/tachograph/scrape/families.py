@@ -88,16 +88,17 @@ def _add(found: dict[str, Family], scope_metrics: ScopeMetrics, labels: Labels) 
 
 
 def _kind(metric: Metric) -> Kind | None:
-    match metric.data:
-        case Sum(is_monotonic=monotonic):
-            return "counter" if monotonic else "up_down_counter"
-        case Gauge():
-            return "gauge"
-        case Histogram() | ExponentialHistogram():
-            return "histogram"
+    data: object = metric.data
+    if isinstance(data, Sum):
+        return "counter" if data.is_monotonic else "up_down_counter"
+    if isinstance(data, Gauge):
+        return "gauge"
+    if isinstance(data, Histogram | ExponentialHistogram):
+        return "histogram"
+
     notice_once(
         f"prometheus data {metric.name}",
-        f"metric {metric.name} is not served: Prometheus has nothing for a {type(metric.data).__name__}",
+        f"metric {metric.name} is not served: Prometheus has nothing for a {type(data).__name__}",
     )
     return None
 

@@ -32,7 +32,7 @@ class PrometheusReader(MetricReader):
         self._received: MetricsData | None = None
         self._ended = False
 
-    def render(self, openmetrics: bool = False, *, host: bool = False) -> Iterator[bytes]:  # noqa: FBT001, FBT002
+    def render(self, openmetrics: bool = False, *, host: bool = False) -> Iterator[bytes]:
         """
         Collect, and yield the document in chunks of some 16 KiB; whole lines, UTF-8.
 
@@ -40,7 +40,7 @@ class PrometheusReader(MetricReader):
         """
         return render.chunks(self._lines(openmetrics=openmetrics, host=host))
 
-    def text(self, openmetrics: bool = False) -> str:  # noqa: FBT001, FBT002
+    def text(self, openmetrics: bool = False) -> str:
         """Collect, and return the document."""
         return b"".join(self.render(openmetrics)).decode("utf-8")
 

@@ -133,7 +133,7 @@ def _put(found: dict[str, Shape], text: str, shape: Shape, family: Family, sourc
         return
     notice_once(
         f"prometheus bounds {family.name} {source.metric.name}",
-        f"some of {source.metric.name} is not served: {family.name} has the same labels with other bucket bounds already",
+        f"some of {source.metric.name} is not served: {family.name} has these labels with other bucket bounds already",
     )
 
 
@@ -152,7 +152,7 @@ def _number(family: Family, text: str, shape: Number, form: Format) -> Iterator[
 
 
 def _distribution(name: str, text: str, shape: Distribution, form: Format) -> Iterator[str]:
-    prefix = f"{name}_bucket{{{text}{',' if text else ''}le=\""
+    prefix = f'{name}_bucket{{{text}{"," if text else ""}le="'
     exemplars = points.newest_per_bucket(shape.bounds, shape.exemplars) if form.openmetrics else {}
     for place, (le, count) in enumerate(zip([*shape.bounds, math.inf], accumulate(shape.counts), strict=True)):
         yield f'{prefix}{bound(le)}"}} {count}{_exemplar(exemplars.get(place))}\n'

@@ -16,11 +16,11 @@ What was captured stays readable after the block.
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
@@ -42,6 +42,8 @@ from tachograph.logs.correlate import CorrelationLogProcessor
 from tachograph.metrics import RECORDER
 from tachograph.scrape import app
 from tachograph.scrape.reader import PrometheusReader
+
+T = TypeVar("T")
 
 __all__ = ["Captured", "Point", "capture"]
 
@@ -89,13 +91,12 @@ class Captured:
 
     def metrics(self, name: str | None = None) -> tuple[Point, ...]:
         """Return data points, those of the metric `name` alone when it is given."""
-        points: tuple[Point, ...] = self._get("metrics", lambda: tuple(_points(self._reader.get_metrics_data())))
+        points = self._get("metrics", lambda: tuple(_points(self._reader.get_metrics_data())))
         return tuple(point for point in points if name in (None, point.metric))
 
     def metrics_text(self, *, openmetrics: bool = False) -> str:
         """Return what `/metrics` would answer."""
-        text: str = self._get(f"text {openmetrics}", lambda: self._prometheus.text(openmetrics=openmetrics))
-        return text
+        return self._get(f"text {openmetrics}", lambda: self._prometheus.text(openmetrics=openmetrics))
 
     def span(self, name: str) -> ReadableSpan:
         """Return the only span of this name; an AssertionError names those that there are."""
@@ -123,8 +124,8 @@ class Captured:
             "text True": self.metrics_text(openmetrics=True),
         }
 
-    def _get(self, key: str, read: Any) -> Any:
-        return self._final[key] if key in self._final else read()
+    def _get(self, key: str, read: Callable[[], T]) -> T:
+        return cast("T", self._final[key]) if key in self._final else read()
 
     def _read_journal(self) -> tuple[dict[str, Any], ...]:
         if not self._journal.exists():

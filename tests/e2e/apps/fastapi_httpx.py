@@ -44,7 +44,7 @@ async def take(number: int, request: Request) -> dict[str, object]:
         said["tools"] += 1
         said["audit"] += 1
     tachograph.audit.record("config.change", actor="user:ada", action="UPDATE", resource=f"order:{number}")
-    log.info("acme.order.confirmed", audit=True, resource=f"order:{number}")
+    log.info("sandbox.activity", audit=True, resource=f"order:{number}")
     said["audit"] += 2
     said["structlog"] += 1
     return {"trace_id": trace_id, "stock": answer.json()}

@@ -41,7 +41,7 @@ def take(number: int):
     with tachograph.tool_call("reserve", effect="write"):
         add(tools=1, audit=1)
     tachograph.audit.record("config.change", actor="user:ada", action="UPDATE", resource=f"order:{number}")
-    log.info("acme.order.confirmed", extra={"audit": True, "resource": f"order:{number}"})
+    log.info("sandbox.activity", extra={"audit": True, "resource": f"order:{number}"})
     add(stdlib=2, orders=1, calls=1, audit=2)
     return jsonify(trace_id=trace_id, stock=answer.json())
 

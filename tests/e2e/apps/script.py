@@ -64,7 +64,7 @@ def step(number: int) -> None:
             call.outcome = "blocked"
     if number % 10 == 0:
         tachograph.audit.record("config.change", actor="user:ada", action="UPDATE", resource="setting:model", key="model")
-        logging.info("acme.deploy.done", extra={"audit": True, "resource": "deploy:web"})
+        logging.info("sandbox.activity", extra={"audit": True, "resource": "deploy:web"})
         said["audit"] += 2
         said["logs"] += 1
 
