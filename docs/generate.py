@@ -21,7 +21,10 @@ def metrics_page() -> str:
 
 def settings_page() -> str:
     """Every variable with its default and meaning."""
-    rows = [f"| `{each.metadata['variable']}` | {_default(each.default)} | {each.metadata['help']} |" for each in declarations()]
+    rows = [
+        f"| `{each.metadata['variable']}` | {_default(each.default)} | {each.metadata['help']} |"
+        for each in declarations()
+    ]
     return (
         f"{HEAD}# Settings\n\n"
         "Operators set variables; developers pass the same settings to `tachograph.configure`. A value that cannot be\n"

@@ -23,7 +23,7 @@ LAYER = {module: number for number, modules in enumerate(LAYERS) for module in m
 # The one shared vocabulary of the features' layer.
 SHARED = {"genai.model", "genai.derive", "genai"}
 
-# `version` is layer 0 and imports nothing; everything else that stands beside the layers is named here, with its reason.
+# Third-party packages outside the core dependencies, and the one part of the layout that may import each.
 OPTIONAL = {
     "fastapi": "cli",
     "httpx": "cli",
@@ -45,7 +45,7 @@ def unit(path: Path) -> str:
 
 
 def imported(path: Path) -> Iterator[tuple[str, int]]:
-    """Every module that a file imports, in full, with the line; names from a package count as its submodules if they are."""
+    """Every module that a file imports, in full, with the line; a name that is a submodule counts as that."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)

@@ -18,7 +18,12 @@ def log(no_pipeline, journal, switch_on, stderr) -> logging.Logger:
 class TestAnAuditEntry:
     def test_its_fields_have_their_places(self, log, journal):
         """Actor, action, resource and outcome are taken from the fields of those names; the rest is meta."""
-        fields = {"actor": "user:1", "action": "CREATE", "resource": {"type": "order", "id": "o-1"}, "outcome": "failure"}
+        fields = {
+            "actor": "user:1",
+            "action": "CREATE",
+            "resource": {"type": "order", "id": "o-1"},
+            "outcome": "failure",
+        }
         log.info("order.placed", extra={"audit": True, "amount": 3, **fields})
         (event,) = journal
         assert (event.event, event.action, event.outcome) == ("order.placed", "CREATE", "failure")
@@ -39,7 +44,12 @@ class TestAnAuditEntry:
         """An entry says LOG of its logger, with an unknown outcome."""
         log.info("a.b", extra={"audit": True})
         event = journal[0]
-        assert (event.action, event.resource, event.actor, event.outcome) == ("LOG", "logger:app.orders", None, "unknown")
+        assert (event.action, event.resource, event.actor, event.outcome) == (
+            "LOG",
+            "logger:app.orders",
+            None,
+            "unknown",
+        )
 
     @pytest.mark.parametrize("message", ["hello world", "hello", "a..b", "a.b ", "", ".a", "a.b\n", "a.ü"])
     def test_a_message_that_is_no_name_is_meta(self, log, journal, message):

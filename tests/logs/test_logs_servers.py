@@ -13,7 +13,9 @@ import urllib.request
 import pytest
 from conftest import PREAMBLE
 
-APP = PREAMBLE + """
+APP = (
+    PREAMBLE
+    + """
 install(LogOptions("shop", "json", logging.INFO))
 import atexit, json
 from pathlib import Path
@@ -39,13 +41,14 @@ def wsgi(environ, start_response):
     start_response("200 OK", [])
     return [b"ok"]
 """
+)
 
 
 @pytest.fixture
 def serve(tmp_path):
     """Start a server of `app.py`, ask it for two pages, stop it; its stderr, stdout and exported bodies."""
 
-    def run(module: str, *arguments: str):
+    def run(module: str, *arguments: str, stop: signal.Signals = signal.SIGTERM):
         out = tmp_path / "out.json"
         (tmp_path / "app.py").write_text(APP.replace("OUT", repr(str(out))))
         port = free_port()
@@ -56,7 +59,7 @@ def serve(tmp_path):
         try:
             ask(port)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(stop)
             stdout, stderr = process.communicate(timeout=30)
         return stdout, stderr, [tuple(found) for found in json.loads(out.read_text())]
 
@@ -84,7 +87,7 @@ def ask(port: int) -> None:
 class TestServers:
     def test_uvicorns_loggers_are_exported_and_shown(self, serve):
         """Access lines, start-up lines and the traceback of a 500 arrive once; the console is uvicorn's."""
-        stdout, stderr, bodies = serve("uvicorn", "app:app", "--port", "PORT")
+        stdout, stderr, bodies = serve("uvicorn", "app:app", "--port", "PORT", stop=signal.SIGINT)
         names = [name for name, _body in bodies]
         assert names.count("uvicorn.access") == 2
         assert bodies.count(("shop", "handled /fine")) == 1

@@ -5,12 +5,9 @@ import io
 import logging
 import logging.config
 import logging.handlers
-import os
 import queue
 
-import orjson
 import pytest
-from opentelemetry import trace
 
 from tachograph import correlation
 from tachograph.logs.stdlib import LentLevel
@@ -67,6 +64,7 @@ class TestAnAppWithoutConfiguration:
 
     def test_exceptions_are_three_fields(self, installed, exported, lines):
         """An exception has its qualified type, the text of it, and the stack trace; the OTel record the same."""
+
         class Rejected(Exception):
             def __str__(self) -> str:
                 return "code 7"
@@ -77,8 +75,9 @@ class TestAnAppWithoutConfiguration:
             logging.getLogger("app").exception("failed")
         (line,) = lines()
         for found in (line, exported.attributes):
-            assert found["exception.type"].endswith("test_logs_stdlib.TestAnAppWithoutConfiguration."
-                "test_exceptions_are_three_fields.<locals>.Rejected")
+            assert found["exception.type"].endswith(
+                "test_logs_stdlib.TestAnAppWithoutConfiguration.test_exceptions_are_three_fields.<locals>.Rejected"
+            )
             assert found["exception.message"] == "code 7"
             assert found["exception.stacktrace"].startswith("Traceback (most recent call last)")
         assert line["level"] == "error"
@@ -265,6 +264,7 @@ class TestAnAppThatConfiguresLogging:
 
     def test_a_handler_that_raises_still_raises(self, installed, exported):
         """An exception out of the app's handler reaches the app, and the record is exported."""
+
         class Strict(logging.Handler):
             def emit(self, record):
                 raise LookupError("mine")
@@ -325,7 +325,11 @@ class TestQueues:
 
     def test_a_foreign_record_is_exported(self, installed, exported, lines):
         """A record made by hand, with no time of ours, is exported as any other."""
-        logging.getLogger("app").handle(logging.makeLogRecord({"name": "remote", "msg": "x", "levelno": 40, "levelname": "ERROR", "exc_text": "Traceback ..."}))
+        logging.getLogger("app").handle(
+            logging.makeLogRecord(
+                {"name": "remote", "msg": "x", "levelno": 40, "levelname": "ERROR", "exc_text": "Traceback ..."}
+            )
+        )
         assert exported.scope == "remote"
         assert exported.attributes == {"exception.stacktrace": "Traceback ..."}
 
@@ -499,4 +503,3 @@ class TestUndo:
         switch_on()
         logging.getLogger("app").info("x")
         assert exported.bodies == ["x"]
-

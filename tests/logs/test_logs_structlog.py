@@ -362,9 +362,7 @@ class TestAnAppThatPrints:
             def info(self, message):
                 logging.getLogger("inner").info(message)
 
-        structlog.configure(
-            processors=[structlog.processors.JSONRenderer()], logger_factory=lambda *_: Between()
-        )
+        structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=lambda *_: Between())
         structlog.get_logger().info("x", a=1)
         assert exported.one.body == "x"
         assert exported.scope == "between"

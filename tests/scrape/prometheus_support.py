@@ -14,11 +14,11 @@ class Bench:
     """A meter provider with one reader of ours."""
 
     def __init__(self, reader=None, views=(), **provider):
-        self.reader = reader or PrometheusReader()
+        self.reader = reader or PrometheusReader(scope_labels=False)
         self.provider = MeterProvider(
             metric_readers=[self.reader], resource=RESOURCE, shutdown_on_exit=False, views=views, **provider
         )
-        self.meter = self.provider.get_meter("")
+        self.meter = self.provider.get_meter("tests")
 
     def families(self, openmetrics=False):
         return read(self.reader.text(openmetrics), openmetrics=openmetrics)

@@ -1,5 +1,6 @@
 import math
-from itertools import pairwise
+from collections import Counter
+from itertools import accumulate, pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +10,12 @@ from prometheus_support import Bench
 
 from tachograph.scrape.exponential import classic
 
-VALUES = st.one_of(
-    st.integers(-(10**6), 10**6),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([0, 1, 2, -1, -2, 1e-308, 5e-324, -5e-324, 1.7976931348623157e308]),
+AMOUNTS = st.one_of(
+    st.integers(0, 10**6),
+    st.floats(0, allow_nan=False, allow_infinity=False),
+    st.sampled_from([0, 1, 2, 1024, 2.2250738585072014e-308, 1.7976931348623157e308]),
 )
+VALUES = st.one_of(AMOUNTS, AMOUNTS.map(lambda amount: -amount))
 
 
 def point(scale=0, zero=0, positive=(0, ()), negative=(0, ())):
@@ -21,6 +23,13 @@ def point(scale=0, zero=0, positive=(0, ()), negative=(0, ())):
     return ExponentialHistogramDataPoint(
         {}, 0, 0, count, 1.0, scale, zero, Buckets(*positive), Buckets(*negative), 0, 0, 0
     )
+
+
+def counted(values):
+    """Buckets at scale 0 of values that are all above zero, each in the bucket with the next power of two."""
+    places = Counter(exponent - (2 if mantissa == 0.5 else 1) for mantissa, exponent in map(math.frexp, values))
+    lowest = min(places, default=0)
+    return lowest, [places[place] for place in range(lowest, max(places, default=-1) + 1)]
 
 
 def buckets(values, **aggregation):
@@ -63,16 +72,17 @@ class TestBuckets:
         assert sum(counts) == 3000
 
     @given(st.lists(VALUES, max_size=40))
-    def test_counts_are_exact_at_powers_of_two(self, values):
-        """Each bucket has as many as were measured at or below its bound, and the last one everything."""
-        shown = buckets(values, max_scale=0)
-        assert not values or shown[-1] == (math.inf, len(values))
-        for bound, count in shown:
+    def test_counts_are_exact(self, values):
+        """Each bucket has as many as are at or below its bound, negative or not, and the last one everything."""
+        positive = counted([value for value in values if value > 0])
+        negative = counted([-value for value in values if value < 0])
+        bounds, counts = classic(point(0, values.count(0), positive, negative))
+        for bound, count in zip([*bounds, math.inf], accumulate(counts), strict=True):
             assert count == sum(value <= bound for value in values), bound
 
-    @given(st.lists(VALUES, max_size=40), st.integers(2, 400))
-    def test_any_measurements_give_a_rising_histogram(self, values, size):
-        """Bounds rise, counts never fall, and infinity has the count, at every size and scale."""
-        shown = buckets(values, max_size=size)
+    @given(st.lists(AMOUNTS, max_size=40), st.integers(2, 400), st.integers(-10, 20))
+    def test_any_measurements_give_a_rising_histogram(self, values, size, scale):
+        """Bounds rise, counts never fall, and infinity has the count, at every size and scale of the SDK."""
+        shown = buckets(values, max_size=size, max_scale=scale)
         assert all(one[0] < other[0] and one[1] <= other[1] for one, other in pairwise(shown))
         assert not values or shown[-1] == (math.inf, len(values))

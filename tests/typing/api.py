@@ -16,7 +16,9 @@ with tachograph.plan("fix-build", plan_id="p-7") as plan, tachograph.agent("plan
         assert_type(call, ToolRun)
         call.outcome = "blocked"
 
-written = tachograph.audit.record("config.change", actor="user:ada", action="UPDATE", resource="setting:model", key="model")
+written = tachograph.audit.record(
+    "config.change", actor="user:ada", action="UPDATE", resource="setting:model", key="model"
+)
 assert_type(written, Record | None)
 
 

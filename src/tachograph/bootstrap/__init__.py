@@ -12,7 +12,7 @@ from tachograph.bootstrap.exits import at_exit
 from tachograph.bootstrap.telemetry import Part, Telemetry
 from tachograph.errors import ConfigurationError
 from tachograph.notices import notice
-from tachograph.settings import Settings, environment_default
+from tachograph.settings import UNKNOWN_SERVICE, Settings, environment_default
 
 __all__ = ["Telemetry", "configure", "current", "prepare_environment"]
 
@@ -66,22 +66,30 @@ def _check(settings: Settings) -> None:
 def _build(settings: Settings) -> Telemetry:
     prepare_environment()
     telemetry = Telemetry(settings)
-    _start_audit(telemetry)
     if not settings.sdk_disabled:
         _start_signals(telemetry)
-    _start_logging(telemetry)
+    service = _service_name(telemetry)
+    _start_audit(telemetry, service)
+    _start_logging(telemetry, service)
     telemetry.undo.append(at_exit(telemetry.shutdown))
     return telemetry
 
 
-def _start_audit(telemetry: Telemetry) -> None:
+def _service_name(telemetry: Telemetry) -> str:
+    """Return the name that spans carry: a provider of the host's, or of a configuration file, has its own resource."""
+    resource = getattr(telemetry.tracer_provider, "resource", None)
+    name = str(resource.attributes.get("service.name", "")) if resource is not None else ""
+    return telemetry.settings.service_name if name in ("", UNKNOWN_SERVICE) else name
+
+
+def _start_audit(telemetry: Telemetry, service: str) -> None:
     settings = telemetry.settings
     audit.configure(
         audit.JournalOptions(
             path=settings.audit_path,
             mode=settings.audit_mode,
             sync=settings.audit_sync,
-            service_name=settings.service_name,
+            service_name=service,
             required=settings.audit_required,
         )
     )
@@ -95,13 +103,13 @@ def _start_signals(telemetry: Telemetry) -> None:
     start(telemetry)
 
 
-def _start_logging(telemetry: Telemetry) -> None:
+def _start_logging(telemetry: Telemetry, service: str) -> None:
     from tachograph.logs import config
     from tachograph.logs.console import default_format
 
     settings = telemetry.settings
     options = config.LogOptions(
-        service=settings.service_name,
+        service=service,
         format=settings.log_format or default_format(sys.stderr),
         level=settings.log_level,
     )

@@ -59,8 +59,9 @@ def join(provider: MeterProvider, readers: Sequence[MetricReader]) -> None:
 
 def start(made: Outlets, settings: Settings, exporters: Exporters) -> None:
     """Put the Prometheus reader in force, serve it where asked, and observe our own health."""
-    reader = next((each for each in made.readers if isinstance(each, PrometheusReader)), None)
-    app.install(reader)
+    for reader in made.readers:
+        if isinstance(reader, PrometheusReader):
+            app.install(reader)
     if exporters.port is not None:
         made.server = serve(settings.prometheus_host, exporters.port)
     if made.writer is not None:

@@ -26,8 +26,7 @@ def start(telemetry: Telemetry) -> None:
     chosen = exporters(settings)
     for problem in chosen.problems:
         notice(problem)
-    if settings.config_file is not None:
-        _apply_file(settings.config_file)
+    if settings.config_file is not None and _apply_file(settings.config_file):
         chosen = Exporters(traces=(), metrics=(), logs=(), port=None)
     resource = _resource(settings, chosen)
     for signal, start_signal in (("metrics", _metrics), ("traces", _traces), ("logs", _logs_signal)):
@@ -93,12 +92,19 @@ def _say_joined(kind: str, telemetry: Telemetry) -> None:
         notice(f"joined the {kind} that the application has set; its resource, sampler and limits stay as they are")
 
 
-def _apply_file(file: Path) -> None:
+def _apply_file(file: Path) -> bool:
+    """Apply a declarative configuration; one that cannot be is said in one line, and the variables hold instead."""
     try:
         from opentelemetry.configuration import configure_sdk, load_config_file
     except ImportError:
-        raise MissingExtra("OTEL_CONFIG_FILE", "config") from None
-    configure_sdk(load_config_file(str(file)))
+        notice(str(MissingExtra("OTEL_CONFIG_FILE", "config")))
+        return False
+    try:
+        configure_sdk(load_config_file(str(file)))
+    except Exception as error:  # noqa: BLE001 - the file names components of others, which may raise anything
+        notice(f"OTEL_CONFIG_FILE={str(file)!r} is not applied, or not as a whole: {error}")
+        return False
+    return True
 
 
 def _resource(settings: Settings, chosen: Exporters) -> Resource:

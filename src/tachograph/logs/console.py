@@ -59,10 +59,11 @@ def ordered(entry: Entry, service: str) -> dict[str, object]:
 
 def json_line(lined: Mapping[str, object]) -> bytes:
     """Render a line as one JSON object; a value that JSON cannot carry is shown as text."""
+    bounded = {key: plain(value) if isinstance(value, dict | list | tuple) else value for key, value in lined.items()}
     try:
-        return orjson.dumps(lined, default=text)
-    except TypeError:  # a lone surrogate, a huge integer, a circle, a key that is no text
-        return orjson.dumps(plain(lined), default=text)
+        return orjson.dumps(bounded, default=text)
+    except TypeError:  # a lone surrogate, a huge integer, a name that is no text
+        return orjson.dumps(plain(bounded), default=text)
 
 
 def text_line(lined: Mapping[str, object]) -> bytes:

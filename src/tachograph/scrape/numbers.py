@@ -6,7 +6,7 @@ import math
 def number(value: float) -> str:
     """Write a sample's value: integers digit by digit, everything else as the shortest float that reads back."""
     if isinstance(value, int):
-        return f"{value:d}" if value.bit_length() < 1024 else number(math.copysign(math.inf, value))
+        return f"{value:d}" if value.bit_length() < 1024 else "-Inf" if value < 0 else "+Inf"
 
     value = float(value)
     if math.isfinite(value):
