@@ -32,11 +32,11 @@ def file_log_exporter(stream: IO[str]) -> "LogRecordExporter":
     return FileLogExporter(stream=stream)
 
 
-def otlp_log_exporter() -> "LogRecordExporter":
+def otlp_log_exporter(**options: Any) -> "LogRecordExporter":
     """Make upstream's OTLP exporter for log records, which stands in an underscored module."""
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
-    return OTLPLogExporter()
+    return OTLPLogExporter(**options)
 
 
 def put_first(provider: "LoggerProvider", processor: "LogRecordProcessor") -> bool:

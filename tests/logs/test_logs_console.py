@@ -73,7 +73,7 @@ class TestTextLines:
     def test_a_line_needs_no_fields(self):
         """An event alone has no trailing key."""
         line = {"timestamp": "t", "level": "info", "logger": "app", "event": "x"}
-        assert text_line(line) == b"t info     app  x  "
+        assert text_line(line) == b"t info     app  x"
 
 
 class TestTheStream:
@@ -96,6 +96,19 @@ class TestTheStream:
             monkeypatch.setattr(sys, "stderr", stream)
             logging.getLogger("app").error(text)
             assert text in stream.getvalue()
+
+    @pytest.mark.parametrize("chosen", [None, logging.NullHandler()])
+    def test_an_app_that_chose_its_last_resort_keeps_it(self, switch_on, monkeypatch, exported, stderr, chosen):
+        """`logging.lastResort = None` is a choice; records are exported all the same."""
+        monkeypatch.setattr(logging, "lastResort", chosen)
+        monkeypatch.setattr(logging, "raiseExceptions", False)
+        undo = switch_on()
+        logging.getLogger("app").error("x")
+        assert logging.lastResort is chosen
+        undo()
+        assert logging.lastResort is chosen
+        assert stderr.getvalue() == ""
+        assert exported.bodies == ["x"]
 
     @pytest.mark.parametrize("stream", [None, Gone()])
     def test_a_stream_that_is_gone_takes_nothing(self, switch_on, monkeypatch, exported, stream):

@@ -19,6 +19,8 @@ class Unprintable:
 
 
 class UnprintableText(str):
+    __slots__ = ()
+
     def __str__(self) -> str:
         raise RuntimeError("no")
 
@@ -61,7 +63,10 @@ VALUES = {
     "the largest integer": (2**63 - 1, 2**63 - 1),
     "bytes": (b"\xff", b"\xff"),
     "a set": ({1}, "{1}"),
-    "a list": ([1, "a", None, True, 1.5], (1, "a", None, True, 1.5)),
+    "a list": ([1, None, 2], (1, None, 2)),
+    "a list of numbers": ([1, None, 2.5], (1.0, None, 2.5)),
+    "a list of everything": ([1, "a", None, [1]], ("1", "a", None, "[1]")),
+    "a list of mappings": ([{"a": [1, "b"]}, {"": 2}], ({"a": ("1", "b")}, {"_": 2})),
     "keys that are no text": ({1: {None: 2}}, {"1": {"None": 2}}),
     "a mapping of another make": (UserDict(a=1), {"a": 1}),
     "an object": (ValueError("bad"), "bad"),

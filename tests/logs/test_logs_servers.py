@@ -11,7 +11,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import PREAMBLE
+from logs_support import PREAMBLE
+
+import tachograph
 
 APP = (
     PREAMBLE
@@ -103,7 +105,7 @@ class TestServers:
         _stdout, stderr, bodies = serve("gunicorn", "app:wsgi", "-b", "127.0.0.1:PORT", "--access-logfile", "-")
         assert [name for name, _body in bodies].count("gunicorn.access") == 2
         assert bodies.count(("shop", "handled /fine")) == 1
-        assert bodies.count(("gunicorn.error", "Error handling request /boom")) == 1
+        assert bodies.count(("gunicorn.error", "Error handling request GET /boom")) == 1
         assert stderr.count("ValueError: boom") == 1
 
     def test_flasks_logger_shows_what_it_showed(self, script):
@@ -148,8 +150,15 @@ class TestScripts:
         result = script("logging.getLogger('app').info('one', extra={'n': 1})", form="text")
         assert result.stderr.split("Z ", 1)[1] == "info     app  one  service=shop n=1\n"
 
-    def test_importing_needs_no_sdk(self, tmp_path):
-        """`import tachograph.logs` loads the API only."""
-        code = "import sys, tachograph.logs; print([m for m in sys.modules if m.startswith('opentelemetry.sdk')])"
+    def test_importing_needs_no_sdk(self):
+        """`tachograph.logs` by itself, without what the package's front door imports, loads the API only."""
+        code = f"""
+import sys, types
+package = types.ModuleType("tachograph")
+package.__path__ = {list(tachograph.__path__)!r}
+sys.modules["tachograph"] = package
+import tachograph.logs
+print([name for name in sys.modules if name.startswith("opentelemetry.sdk")])
+"""
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
         assert (result.stdout, result.stderr) == ("[]\n", "")

@@ -153,7 +153,7 @@ class TestTheRecordInOpenTelemetry:
 
     def test_a_later_provider_is_used(self, installed, exported, stderr, monkeypatch):
         """The provider in force is looked up at every call."""
-        from conftest import Exported
+        from logs_support import Exported
         from opentelemetry import _logs
 
         logging.getLogger("app").info("first")
@@ -383,7 +383,8 @@ class TestAudit:
 
     def test_a_field_that_logging_refuses_hurts_nobody(self, installed, exported, stderr):
         """`extra={"name": ...}` below the level raises nothing."""
-        logging.getLogger("app").debug("a.b", extra={"audit": True, "name": "x"})
+        refused = {"audit": True, "name": "x"}
+        logging.getLogger("app").debug("a.b", extra=refused)
         assert exported.bodies == []
         assert "telemetry fault in logs.below" in stderr.getvalue()
 

@@ -64,9 +64,9 @@ class TestAnAppWithoutConfiguration:
     def test_a_line_is_like_stdlibs(self, installed, exported, lines, tracer):
         """Same names, same order, bound context and contextvars included; one record in OpenTelemetry."""
         log = structlog.get_logger("app.orders").bind(user="u-1")
-        with tracer.start_as_current_span("work") as span, correlation.bind(request_id="r-1"):
-            with structlog.contextvars.bound_contextvars(tenant="t-1"):
-                log.info("placed", amount=12.5)
+        tenant = structlog.contextvars.bound_contextvars(tenant="t-1")
+        with tracer.start_as_current_span("work") as span, correlation.bind(request_id="r-1"), tenant:
+            log.info("placed", amount=12.5)
         (line,) = lines()
         assert list(line)[:8] == [
             "timestamp", "level", "logger", "event", "trace_id", "span_id", "service", "request_id",
@@ -258,9 +258,9 @@ class TestAnAppThatPrints:
     def test_the_apps_own_ids_win(self, installed, exported, printed):
         """Ids in the call, bound, or in contextvars are kept."""
         json_chain(printed)
-        with correlation.bind(request_id="ours", plan_id="ours", run_id="ours"):
-            with structlog.contextvars.bound_contextvars(run_id="theirs"):
-                structlog.get_logger().bind(plan_id="theirs").info("x", request_id="theirs")
+        theirs = structlog.contextvars.bound_contextvars(run_id="theirs")
+        with correlation.bind(request_id="ours", plan_id="ours", run_id="ours"), theirs:
+            structlog.get_logger().bind(plan_id="theirs").info("x", request_id="theirs")
         line = orjson.loads(printed.getvalue())
         assert {line["request_id"], line["plan_id"], line["run_id"]} == {"theirs"}
         assert exported.attributes == {"request_id": "theirs", "plan_id": "theirs", "run_id": "theirs"}
@@ -372,9 +372,9 @@ class TestAnAppOnStdlib:
     def test_events_arrive_as_events(self, installed, exported, printed, tracer):
         """The formatter's line has the ids; the record has the event and its fields, once."""
         formatter_chain(printed)
-        with tracer.start_as_current_span("work"), correlation.bind(request_id="r-1"):
-            with structlog.contextvars.bound_contextvars(tenant="t-1"):
-                structlog.get_logger("app.orders").bind(user="u-1").warning("placed %s", "o-1", amount=1)
+        tenant = structlog.contextvars.bound_contextvars(tenant="t-1")
+        with tracer.start_as_current_span("work"), correlation.bind(request_id="r-1"), tenant:
+            structlog.get_logger("app.orders").bind(user="u-1").warning("placed %s", "o-1", amount=1)
         line = orjson.loads(printed.getvalue())
         assert (line["event"], line["user"], line["tenant"], line["request_id"]) == ("placed o-1", "u-1", "t-1", "r-1")
         assert len(line["trace_id"]) == 32
@@ -396,8 +396,10 @@ class TestAnAppOnStdlib:
         last = {
             "json": structlog.processors.JSONRenderer(),
             "kwargs": structlog.stdlib.render_to_log_kwargs,
-            "args": structlog.stdlib.render_to_log_args_and_kwargs,
+            "args": getattr(structlog.stdlib, "render_to_log_args_and_kwargs", None),
         }[form]
+        if last is None:
+            pytest.skip("this release of structlog has no such renderer")
         logging.basicConfig(stream=printed, level=logging.INFO)
         structlog.configure(
             processors=[last],

@@ -84,7 +84,7 @@ class TestTheHandlerAlone:
 
     def test_one_for_another_provider_stays(self, installed, exported, stderr):
         """An app may send its records to a second place."""
-        from conftest import Exported
+        from logs_support import Exported
 
         other = Exported()
         logging.getLogger("app").addHandler(LoggingHandler(logger_provider=other.provider))

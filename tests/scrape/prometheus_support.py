@@ -39,4 +39,3 @@ def read(text, *, openmetrics=False):
 
 def lines(text, start):
     return [line for line in text.splitlines() if line.startswith(start)]
-

@@ -30,6 +30,12 @@ class Log:
     resource: Mapping[str, Any] = field(repr=False)
 
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is the copy of a line of the audit journal."""
+        return self.scope == "tachograph.audit"
+
+
 @dataclass(frozen=True)
 class Point:
     """One data point of a metric: `value` is a number, or a histogram's count."""

@@ -53,6 +53,11 @@ class Files:
         """The log records of `logs.jsonl`; a line that is no OTLP JSON raises."""
         return [log for line in self.lines("logs.jsonl") for log in items.logs(LogsData.from_json(line))]
 
+    @property
+    def own_logs(self) -> list[items.Log]:
+        """The log records without copies of the audit journal."""
+        return [log for log in self.logs if not log.is_copy]
+
     @cached_property
     def journal(self) -> list[dict[str, Any]]:
         """Every line of `audit.jsonl`, its chain checked."""

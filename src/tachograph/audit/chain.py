@@ -122,7 +122,7 @@ def find_tail(read: Read, size: int, known: Tail) -> Tail:
         found = _last_line(window, low, low == known.end)
         if found is not None:
             return found
-        high = _next_high(window, low)
+        high = low if low == known.end else _next_high(window, low)
     return Tail(known.head, known.end)
 
 

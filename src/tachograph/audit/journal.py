@@ -324,7 +324,10 @@ class Journal:
         self._wake.put(False)
         self._syncer, self._is_awake = None, False
         self._wake = SimpleQueue()
-        segment.close()
+        try:
+            segment.sync(segment.writes)
+        finally:
+            segment.close()
 
     # What stands in the file, and what has to be said about it before anything else.
 

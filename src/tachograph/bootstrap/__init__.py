@@ -6,9 +6,12 @@ Importing it imports no SDK; `configure` does.
 
 import sys
 import threading
+from collections.abc import Iterator
 
 from tachograph import audit, intake
+from tachograph.bootstrap import components
 from tachograph.bootstrap.exits import at_exit
+from tachograph.bootstrap.plan import exporters
 from tachograph.bootstrap.telemetry import Part, Telemetry
 from tachograph.errors import ConfigurationError
 from tachograph.notices import notice
@@ -57,10 +60,19 @@ def prepare_environment() -> None:
 
 
 def _check(settings: Settings) -> None:
+    if settings.strict and (problems := [*settings.problems, *_unusable(settings)]):
+        raise ConfigurationError("; ".join(problems))
     for problem in settings.problems:
         notice(problem)
-    if settings.problems and settings.strict:
-        raise ConfigurationError("; ".join(settings.problems))
+
+
+def _unusable(settings: Settings) -> Iterator[str]:
+    """What would cost a signal one of its exporters later on."""
+    if settings.sdk_disabled or settings.config_file is not None:
+        return
+    chosen = exporters(settings)
+    yield from chosen.problems
+    yield from components.unknown(chosen)
 
 
 def _build(settings: Settings) -> Telemetry:
@@ -71,7 +83,7 @@ def _build(settings: Settings) -> Telemetry:
     service = _service_name(telemetry)
     _start_audit(telemetry, service)
     _start_logging(telemetry, service)
-    telemetry.undo.append(at_exit(telemetry.shutdown))
+    telemetry.undo.append(at_exit(telemetry.shutdown, lambda: telemetry.flush(settings.shutdown_timeout)))
     return telemetry
 
 

@@ -4,7 +4,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import make_server
@@ -12,11 +12,11 @@ from wsgiref.simple_server import make_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# The first word that the goal contains decides which tools the model asks for, one a turn, before it answers.
-SCRIPTS: Mapping[str, tuple[str, ...]] = {
-    "mail": ("search", "fetch_page", "shell", "send_mail"),
-    "disk": ("shell",),
-    "": ("search",),
+# The first word that the goal contains decides which tools the model asks for, turn by turn, before it answers.
+SCRIPTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "mail": (("search", "fetch_page"), ("shell", "send_mail")),
+    "disk": (("shell",),),
+    "": (("search",),),
 }
 
 _ARGUMENTS: Mapping[str, Mapping[str, str]] = {
@@ -29,9 +29,9 @@ _SECONDS = 0.02  # what thinking takes
 
 
 def completion(request: Mapping[str, Any], endpoint: str = "http://127.0.0.1") -> dict[str, Any]:
-    """Answer a chat-completions request: with the script's next tool call, or in words when none is left."""
+    """Answer a chat-completions request: with the script's next tool calls, or in words when none are left."""
     messages = request["messages"]
-    message = _message(_next_tool(messages), endpoint)
+    message = _message(_next_tools(messages), endpoint)
     prompt, answer = _tokens(messages), _tokens(message)
     return {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
@@ -62,21 +62,24 @@ def serve(port: int) -> None:
         server.serve_forever()
 
 
-def _next_tool(messages: Iterable[Mapping[str, Any]]) -> str | None:
-    texts = {each["role"]: str(each["content"]) for each in messages}
-    done = sum(each["role"] == "tool" for each in messages)
-    script = next(tools for word, tools in SCRIPTS.items() if word in texts["user"])
-    return script[done] if done < len(script) else None
+def _next_tools(messages: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    goal = next(str(each["content"]) for each in messages if each["role"] == "user")
+    turn = sum(each["role"] == "assistant" for each in messages)
+    script = next(turns for word, turns in SCRIPTS.items() if word in goal)
+    return script[turn] if turn < len(script) else ()
 
 
-def _message(tool: str | None, endpoint: str) -> dict[str, Any]:
-    if tool is None:
-        return {"role": "assistant", "content": "Done: a tachograph records what a vehicle does."}
+def _message(tools: Iterable[str], endpoint: str) -> dict[str, Any]:
+    calls = [_call(tool, endpoint) for tool in tools]
+    if calls:
+        return {"role": "assistant", "content": None, "tool_calls": calls}
+    return {"role": "assistant", "content": "A tachograph records what a vehicle does, so that it can be checked."}
 
+
+def _call(tool: str, endpoint: str) -> dict[str, Any]:
     arguments = {key: value.format(endpoint=endpoint) for key, value in _ARGUMENTS[tool].items()}
     function = {"name": tool, "arguments": json.dumps(arguments)}
-    call = {"id": f"call_{secrets.token_hex(8)}", "type": "function", "function": function}
-    return {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {"id": f"call_{secrets.token_hex(8)}", "type": "function", "function": function}
 
 
 def _finish_reason(message: Mapping[str, Any]) -> str:

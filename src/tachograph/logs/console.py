@@ -29,6 +29,7 @@ Render = Callable[[Mapping[str, object]], bytes]
 _LEADING = ("trace_id", "span_id", "service")
 _UNSHOWN = frozenset((*UPSTREAM_NAMES, "trace_flags"))
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_CONTAINERS = (dict, list, tuple)
 _HEAD = ("timestamp", "level", "logger", "event", *EXCEPTION_NAMES)
 
 
@@ -59,7 +60,7 @@ def ordered(entry: Entry, service: str) -> dict[str, object]:
 
 def json_line(lined: Mapping[str, object]) -> bytes:
     """Render a line as one JSON object; a value that JSON cannot carry is shown as text."""
-    bounded = {key: plain(value) if isinstance(value, dict | list | tuple) else value for key, value in lined.items()}
+    bounded = {key: plain(value) if isinstance(value, _CONTAINERS) else value for key, value in lined.items()}
     try:
         return orjson.dumps(bounded, default=text)
     except TypeError:  # a lone surrogate, a huge integer, a name that is no text
@@ -71,7 +72,7 @@ def text_line(lined: Mapping[str, object]) -> bytes:
     rest = " ".join(f"{key}={_value(value)}" for key, value in lined.items() if key not in _HEAD)
     head = f"{lined['timestamp']} {text(lined['level']):<8} {lined['logger']}  {text(lined['event'])}"
     trace = text(lined.get("exception.stacktrace", "")).rstrip()
-    return _printable("\n".join(filter(None, (f"{head}  {rest}", trace)))).encode()
+    return _printable("\n".join(filter(None, (f"{head}  {rest}".rstrip(), trace)))).encode()
 
 
 class Console(logging.Handler):

@@ -172,15 +172,37 @@ def plain(value: object) -> object:
     return _plain(value, _DEPTH, [_NODES])
 
 
+def uniform(value: object) -> object:
+    """
+    Return a plain value as every release of the SDK takes it for an attribute.
+
+    The elements of a sequence are of one type, and names are not empty; the oldest drop the whole value otherwise.
+    """
+    if isinstance(value, dict):
+        return {key or "_": uniform(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return _alike([uniform(item) for item in value])
+    return value
+
+
+def _alike(items: list[object]) -> list[object]:
+    kinds = {type(item) for item in items} - {type(None)}
+    if len(kinds) < 2:
+        return items
+    if kinds == {int, float}:
+        return [float(item) if isinstance(item, int) else item for item in items]
+    return [None if item is None else text(item) for item in items]
+
+
 def _plain(value: object, depth: int, left: list[int]) -> object:
     left[0] -= 1
-    if value is None or isinstance(value, bool | bytes):
-        return value
     if isinstance(value, str):
         return text(value)
-    if isinstance(value, int | float):
+    if value is None or isinstance(value, (bool, bytes)):
+        return value
+    if isinstance(value, (int, float)):
         return _number(value)
-    if isinstance(value, Mapping | list | tuple):
+    if isinstance(value, (dict, list, tuple, Mapping)):
         return _container(value, depth, left)
     return text(value)
 

@@ -80,12 +80,11 @@ def is_placeholder(provider: LoggerProvider) -> bool:
 
 
 def _send(entry: Entry) -> None:
-    ids = correlation.ids()
     logger = _in_force().get(entry.logger)
     if logger is not None:
-        logger.emit(to_otel(entry, ids))
+        logger.emit(to_otel(entry, correlation.ids()))
     elif entry.audit:
-        intake.submit(to_audit(entry, ids))
+        intake.submit(to_audit(entry, correlation.ids()))
 
 
 def _in_force() -> _Loggers:

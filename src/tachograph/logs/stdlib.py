@@ -97,7 +97,7 @@ def install(service: str, level: int, console: logging.Handler) -> Undo:
         replace(logging.Logger, "callHandlers", _call_handlers(hooks, logging.Logger.callHandlers)),
         replace(logging.Logger, "isEnabledFor", _is_enabled_for(hooks, logging.Logger.isEnabledFor)),
         replace(logging, "basicConfig", _basic_config(hooks, logging.basicConfig)),
-        replace(logging, "lastResort", console),
+        *([replace(logging, "lastResort", console)] if _is_stdlibs(logging.lastResort) else []),
     ]
     hooks.lend()
     return together(undos)
@@ -166,9 +166,12 @@ def _is_enabled_for(hooks: Hooks, original: IsEnabledFor) -> IsEnabledFor:
 
     def is_enabled_for(logger: logging.Logger, level: int) -> bool:
         enabled = original(logger, level)
-        if not enabled and hooks.live:
+        if enabled or not hooks.live:
+            return enabled
+        frame = sys._getframe(1)  # noqa: SLF001 - see above
+        if frame.f_code is _ADAPTER_CHECK or (frame.f_code in _LOG_CALLS and frame.f_locals["kwargs"]):
             with contain("logs.below"):
-                _record_below(logger, level, sys._getframe(1))  # noqa: SLF001 - see above
+                _record_below(logger, level, frame)
         return enabled
 
     return is_enabled_for
@@ -179,9 +182,8 @@ def _record_below(logger: logging.Logger, level: int, frame: FrameType) -> None:
     if call is None or call.f_code not in _LOG_CALLS:
         return
 
-    given = call.f_locals
-    kwargs = _adapted(given) if call is not frame else given["kwargs"]
-    if kwargs and is_audit(kwargs.get("extra")):
+    kwargs = call.f_locals["kwargs"] if call is frame else _adapted(call.f_locals)
+    if is_audit(kwargs.get("extra")):
         export(_made(logger, level, call, kwargs))
 
 
@@ -222,6 +224,10 @@ def _basic_config(hooks: Hooks, original: Callable[..., None]) -> Callable[..., 
             original(**kwargs)
 
     return basic_config
+
+
+def _is_stdlibs(last_resort: logging.Handler | None) -> bool:
+    return type(last_resort).__module__ == logging.__name__ and isinstance(last_resort, logging.StreamHandler)
 
 
 def _levelled_by_root(logger: logging.Logger) -> bool:

@@ -32,6 +32,7 @@ _LEVELS = {
     "critical": logging.CRITICAL,
 }
 _METHODS = ("debug", "info", "msg", "warning", "warn", "error", "critical", "fatal")
+_SAME_ASYNC = {"fatal": "acritical"}  # older releases of structlog log `afatal` as an error
 _RENDERING = frozenset(("timestamp", "level", "log_level", "level_number", "logger", "logger_name", "message", "stack"))
 _NEVER_FIELDS = frozenset(("event", "exc_info", "stack_info", "positional_args", "_record", "_from_structlog"))
 _NOT_CALLERS = ("structlog", "tachograph.logs")
@@ -267,7 +268,7 @@ def _wrapper(settings: Settings) -> type[Any]:
         return _below(self, method_name, event, event_kw)
 
     members: dict[str, object] = {name: _method(name) for name in _METHODS}
-    members |= {f"a{name}": _async_method(getattr(_Base, f"a{name}")) for name in _METHODS}
+    members |= {f"a{name}": _async_method(getattr(_Base, _SAME_ASYNC.get(name, f"a{name}"))) for name in _METHODS}
     members["is_enabled_for"] = lambda _self, level: level >= settings.level
     members["get_effective_level"] = lambda _self: settings.level
     return type("Lines", (_Base,), {**members, "_proxy_to_logger": proxy_to_logger})
@@ -333,7 +334,7 @@ def _listen_below(taps: Taps) -> list[Undo]:
         for kind in map(structlog.make_filtering_bound_logger, levels)
         for prefix, make in (("", _quiet), ("a", _async_quiet))
         for name in _METHODS
-        if vars(kind)[f"{prefix}{name}"] is vars(nothing)[f"{prefix}debug"]
+        if vars(kind).get(f"{prefix}{name}") is vars(nothing)[f"{prefix}debug"]
     ]
 
 

@@ -8,7 +8,7 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.util.types import AnyValue
 
 from tachograph.intake import AuditEvent
-from tachograph.logs.fields import EXCEPTION_NAMES, Entry, exception_fields, plain, text
+from tachograph.logs.fields import EXCEPTION_NAMES, Entry, exception_fields, plain, text, uniform
 from tachograph.notices import notice_once
 
 EVENT_NAMES = ("otel.event.name", "event.name")
@@ -60,7 +60,9 @@ def attributes(entry: Entry, ids: Mapping[str, str]) -> dict[str, AnyValue]:
     for key in EVENT_NAMES:
         found.pop(key, None)
     kept = _cut(found, ids) if len(found) > MAX_ATTRIBUTES else found
-    return {text(key) or "_": cast("AnyValue", plain(value)) for key, value in kept.items() if value is not None}
+    return {
+        text(key) or "_": cast("AnyValue", uniform(plain(value))) for key, value in kept.items() if value is not None
+    }
 
 
 def to_audit(entry: Entry, ids: Mapping[str, str]) -> AuditEvent:

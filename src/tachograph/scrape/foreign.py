@@ -36,11 +36,16 @@ def blocks(taken: set[str], *, openmetrics: bool) -> Iterator[str]:
     registry = getattr(client, "REGISTRY", None)
     if registry is None:
         return
-    write = _writer(openmetrics=openmetrics)
-    for collector in _collectors(registry):
-        with contain("scrape.foreign"):
-            for family in collector.collect():
-                yield from _block(family, write, taken)
+    with contain("scrape.foreign"):
+        write = _writer(openmetrics=openmetrics)
+        for collector in _collectors(registry):
+            yield from _collected(collector, write, taken)
+
+
+def _collected(collector: Any, write: Callable[[Any], bytes], taken: set[str]) -> Iterator[str]:
+    with contain("scrape.foreign"):
+        for family in collector.collect():
+            yield from _block(family, write, taken)
 
 
 def _writer(*, openmetrics: bool) -> Callable[[Any], bytes]:

@@ -21,7 +21,7 @@ from opentelemetry import metrics, trace
 
 log = logging.getLogger("app.script")
 steps = metrics.get_meter("app").create_counter("app.steps", "{step}", "Steps taken.")
-said = {"spans": 0, "logs": 0, "audit": 0, "steps": 0, "tools": 0}
+said = {"spans": 0, "logs": 0, "audit": 0, "marked": 0, "steps": 0, "tools": 0}
 
 
 def main() -> None:
@@ -66,6 +66,7 @@ def step(number: int) -> None:
         tachograph.audit.record("config.change", actor="user:ada", action="UPDATE", resource="setting:model", key="model")
         logging.info("sandbox.activity", extra={"audit": True, "resource": "deploy:web"})
         said["audit"] += 2
+        said["marked"] += 1
         said["logs"] += 1
 
 
