@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tachograph.catalogue.prometheus import label_name, metric_name, unit_suffix
@@ -60,6 +60,7 @@ class TestMetricNames:
         """A metric is served even if its name is lost."""
         assert metric_name("字", "", "gauge") == "_"
 
+    @settings(deadline=None)
     @given(st.text(max_size=20), UNITS, KINDS)
     def test_every_name_is_valid(self, name, unit, kind):
         """Whatever a metric is called, Prometheus can read its name, and a counter's ends in _total."""
@@ -118,6 +119,7 @@ class TestLabelNames:
         """Runs of other characters are one underscore, a leading digit is prefixed."""
         assert label_name(key) == expected
 
+    @settings(deadline=None)
     @given(st.text(max_size=20))
     def test_every_label_name_is_valid_and_none_is_reserved(self, key):
         """Prometheus keeps names with two leading underscores for itself."""

@@ -19,6 +19,7 @@ T = TypeVar("T")
 Parser = Callable[[str], T]
 
 UNKNOWN_SERVICE = "unknown_service"
+PROMETHEUS_PORT = 9464  # of /metrics, where it is served and nothing else is said
 
 
 def variable(name: str, parse: Parser[T], default: T, help: str) -> T:  # noqa: A002 - the word users read

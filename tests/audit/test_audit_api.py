@@ -3,6 +3,7 @@ import contextvars
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from opentelemetry import _logs, trace
@@ -128,7 +129,10 @@ class TestLife:
         """
         code = """
 import os, sys, threading
+import types
 import opentelemetry.trace, opentelemetry.context, opentelemetry._logs, asyncio
+package = sys.modules["tachograph"] = types.ModuleType("tachograph")  # without what else the package imports
+package.__path__ = [sys.argv[1]]
 class Untouchable(dict):
     def __getitem__(self, key): raise AssertionError(key)
     get = __contains__ = __getitem__
@@ -140,7 +144,8 @@ assert threading.active_count() == 1
 assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
 assert "tachograph.audit.bridge" not in sys.modules
 """
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        package = str(Path(audit.__file__).parents[1])
+        done = subprocess.run([sys.executable, "-c", code, package], cwd=tmp_path, capture_output=True, text=True)
 
         assert (done.returncode, done.stderr) == (0, "")
         assert list(tmp_path.iterdir()) == []
@@ -161,6 +166,22 @@ assert audit.record("config.change", action="UPDATE", resource="setting:x").seq 
         assert (done.returncode, done.stderr) == (0, "")
         assert said[1]["actor"]["id"] == "service:api"
         assert said[-1]["event"] == "audit.writer.stop"
+
+    def test_the_settings_say_where_and_how(self, in_force, tmp_path, monkeypatch, lines):
+        """
+        Path, mode, sync and service are those of the environment.
+        """
+        monkeypatch.setenv("TACHOGRAPH_DIR", str(tmp_path / "state"))
+        monkeypatch.setenv("TACHOGRAPH_AUDIT_MODE", "0640")
+        monkeypatch.setenv("TACHOGRAPH_AUDIT_SYNC", "always")
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "api")
+        audit._in_force.clear()
+        record()
+
+        assert lines(tmp_path / "state" / "audit.jsonl")[-1]["actor"]["id"] == "service:api"
+        assert audit._in_force["journal"].options == JournalOptions(
+            path=tmp_path / "state" / "audit.jsonl", mode=0o640, sync=0.0, service_name="api"
+        )
 
     def test_a_required_journal_refuses_to_start(self, nowhere, tmp_path):
         """

@@ -191,17 +191,7 @@ class TestAnyValue:
         assert len(record.line) < chain.LINE_LIMIT
         assert all(0x20 <= byte <= 0x7E for byte in record.line)
         assert chain.parse(record.line) == record
-        assert list(json.loads(record.line))[:9] == [
-            "v",
-            "seq",
-            "stream",
-            "ts",
-            "id",
-            "event",
-            "actor",
-            "action",
-            "resource",
-        ]
+        assert list(json.loads(record.line))[:9] == list(json.loads(GOLDEN.read_bytes().splitlines()[0]))[:9]
         assert json.dumps(json.loads(record.line), separators=(",", ":")).encode() == record.line
 
     @settings(max_examples=50, deadline=None)

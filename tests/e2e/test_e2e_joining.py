@@ -92,10 +92,12 @@ class TestJoining:
     def test_ours_get_everything_too(self, tmp_path: Path) -> None:
         """
         Our files hold the same, under the host's resource; the journal has what is marked.
+
+        A provider of the host's goes on after our end, and so does our exporter in it.
         """
         ended = python(HOST + JOIN, at=tmp_path)
 
-        assert Counter(span.name for span in ended.spans) == {"work": 1, "execute_tool shell": 1}
+        assert Counter(span.name for span in ended.spans) == {"work": 1, "execute_tool shell": 1, "after": 1}
         assert [log.body for log in ended.own_logs] == ["one", "two"]
         assert {each.resource["service.name"] for each in (*ended.spans, *ended.logs)} == {"host"}
         assert {record["event"] for record in ended.audit} == {"log.audit", "agent.tool.call"}

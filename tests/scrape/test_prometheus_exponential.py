@@ -2,7 +2,7 @@ import math
 from collections import Counter
 from itertools import accumulate, pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics.export import Buckets, ExponentialHistogramDataPoint
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
@@ -71,6 +71,7 @@ class TestBuckets:
         assert len(bounds) <= 163
         assert sum(counts) == 3000
 
+    @settings(deadline=None)
     @given(st.lists(VALUES, max_size=40))
     def test_counts_are_exact(self, values):
         """Each bucket has as many as are at or below its bound, negative or not, and the last one everything."""
@@ -80,6 +81,7 @@ class TestBuckets:
         for bound, count in zip([*bounds, math.inf], accumulate(counts), strict=True):
             assert count == sum(value <= bound for value in values), bound
 
+    @settings(deadline=None)
     @given(st.lists(AMOUNTS, max_size=40), st.integers(2, 400), st.integers(-10, 20))
     def test_any_measurements_give_a_rising_histogram(self, values, size, scale):
         """Bounds rise, counts never fall, and infinity has the count, at every size and scale of the SDK."""

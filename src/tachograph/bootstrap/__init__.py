@@ -17,7 +17,7 @@ from tachograph.errors import ConfigurationError
 from tachograph.notices import notice
 from tachograph.settings import UNKNOWN_SERVICE, Settings, environment_default
 
-__all__ = ["Telemetry", "configure", "current", "prepare_environment"]
+__all__ = ["Telemetry", "configure", "current", "journal_options", "prepare_environment"]
 
 _lock = threading.RLock()
 _telemetry: Telemetry | None = None
@@ -46,6 +46,17 @@ def configure(service_name: str | None = None, **settings: object) -> Telemetry:
 def current() -> Telemetry | None:
     """Return what `configure` made in this process, if it did."""
     return _telemetry
+
+
+def journal_options(settings: Settings, service: str) -> audit.JournalOptions:
+    """Return how the audit journal of `service` is written."""
+    return audit.JournalOptions(
+        path=settings.audit_path,
+        mode=settings.audit_mode,
+        sync=settings.audit_sync,
+        service_name=service,
+        required=settings.audit_required,
+    )
 
 
 def prepare_environment() -> None:
@@ -95,17 +106,8 @@ def _service_name(telemetry: Telemetry) -> str:
 
 
 def _start_audit(telemetry: Telemetry, service: str) -> None:
-    settings = telemetry.settings
-    audit.configure(
-        audit.JournalOptions(
-            path=settings.audit_path,
-            mode=settings.audit_mode,
-            sync=settings.audit_sync,
-            service_name=service,
-            required=settings.audit_required,
-        )
-    )
-    intake.install(audit.sink, fail_closed=settings.audit_required)
+    audit.configure(journal_options(telemetry.settings, service))
+    intake.install(audit.sink, fail_closed=telemetry.settings.audit_required)
     telemetry.parts.append(Part("audit", audit.flush, audit.shutdown))
 
 

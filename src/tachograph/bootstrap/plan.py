@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tachograph.scrape.exporter import DEFAULT_PORT
-from tachograph.settings import Settings
+from tachograph.settings import PROMETHEUS_PORT, Settings
 
 SIGNALS = ("traces", "metrics", "logs")
 
@@ -33,7 +32,7 @@ def exporters(settings: Settings) -> Exporters:
     metrics = chosen["metrics"]
     if settings.metrics_exporter is None and (settings.server_mode or settings.prometheus_port is not None):
         metrics = (*metrics, "prometheus")
-    port = DEFAULT_PORT if settings.prometheus_port is None else settings.prometheus_port
+    port = PROMETHEUS_PORT if settings.prometheus_port is None else settings.prometheus_port
     return Exporters(
         traces=chosen["traces"],
         metrics=metrics,

@@ -73,7 +73,6 @@ class TextReport:
 
     def summary(self, evidence: Evidence, checks: Sequence[Check]) -> None:
         """Print the run, part by part."""
-        self._console.print()
         self._title(f"Recorded of {len(evidence.answers)} requests to an agent service, in {evidence.seconds:.1f} s")
         self._lines(_signals(evidence))
         self._request(evidence)
@@ -148,10 +147,15 @@ def _next(evidence: Evidence) -> tuple[tuple[str, str], ...]:
 
 
 def _signals(evidence: Evidence) -> Iterator[Text]:
-    return _columns(
+    yield from _columns(
         [(name, "cyan"), (", ".join(f"{count} {what}" for what, count in counts.items()), ""), (file, "dim")]
         for name, counts, file in _counted(evidence)
     )
+    verdict = evidence.verdict
+    if verdict.intact:
+        yield _line(("chain  ", "cyan"), (f"intact over {verdict.records} records: {verdict.head}", ""))
+    else:
+        yield _line(("chain  ", "cyan"), ("BROKEN", "bold red"))
 
 
 def _counted(evidence: Evidence) -> tuple[tuple[str, dict[str, int], str], ...]:
@@ -171,11 +175,7 @@ def _counted(evidence: Evidence) -> tuple[tuple[str, dict[str, int], str], ...]:
             {"families": len(evidence.scraped.types), "exemplars": exemplars},
             str(evidence.metrics_file),
         ),
-        (
-            "audit",
-            {"records": len(evidence.audit), "lines in the chain": evidence.verdict.records},
-            str(directory / "audit.jsonl"),
-        ),
+        ("audit", {"records": len(evidence.audit)}, str(directory / "audit.jsonl")),
     )
 
 
@@ -208,7 +208,7 @@ def _span_line(span: Span) -> Text:
         (span.name, "bold"),
         (f"{span.milliseconds:.1f} ms", "dim"),
         *_ending(outcome),
-        (", ".join(told), "dim"),
+        (", ".join(dict.fromkeys(told)), "dim"),
     )
 
 

@@ -19,6 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R", bound=Run)
 
+_DONE = object()
+
 
 class Operation(Generic[R]):
     """
@@ -113,9 +115,15 @@ def _wrap_async_generator(function: Callable[..., Any], make_run: Callable[[], R
         _start(run)
         with _ending(run):
             generator = function(*args, **kwargs)
+            resume: Callable[[], Awaitable[Any]] = functools.partial(anext, generator)
             try:
-                async for item in _async_steps(generator, run.context):
-                    yield item
+                while (item := await _async_step(resume, run.context)) is not _DONE:
+                    try:
+                        resume = functools.partial(generator.asend, (yield item))
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - whatever the caller throws belongs to the generator
+                        resume = functools.partial(generator.athrow, error)
             finally:
                 await generator.aclose()
 
@@ -166,16 +174,14 @@ def _steps(generator: Any, context: Context) -> Any:
             resume = functools.partial(generator.send, sent)
 
 
-async def _async_steps(generator: Any, context: Context) -> AsyncIterator[Any]:
-    while True:
-        token = otel_context.attach(context)
-        try:
-            item = await anext(generator)
-        except StopAsyncIteration:
-            return
-        finally:
-            detach(token)
-        yield item
+async def _async_step(resume: Callable[[], Awaitable[Any]], context: Context) -> Any:
+    token = otel_context.attach(context)
+    try:
+        return await resume()
+    except StopAsyncIteration:
+        return _DONE
+    finally:
+        detach(token)
 
 
 async def _ready(value: T) -> T:

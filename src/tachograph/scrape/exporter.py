@@ -8,9 +8,7 @@ from tachograph.scrape.answer import install
 from tachograph.scrape.reader import PrometheusReader
 from tachograph.scrape.server import MetricsServer
 from tachograph.scrape.textfile import TextfileWriter
-from tachograph.settings import Settings
-
-DEFAULT_PORT = 9464
+from tachograph.settings import PROMETHEUS_PORT, Settings
 
 
 class PrometheusExporter(PrometheusReader):
@@ -23,7 +21,7 @@ class PrometheusExporter(PrometheusReader):
     def __init__(self, host: str | None = None, port: int | None = None) -> None:
         super().__init__()
         settings = Settings.from_environment()
-        configured = DEFAULT_PORT if settings.prometheus_port is None else settings.prometheus_port
+        configured = PROMETHEUS_PORT if settings.prometheus_port is None else settings.prometheus_port
         install(self)
         self.server = serve(host or settings.prometheus_host, configured if port is None else port)
 

@@ -116,8 +116,8 @@ class _Server(ThreadingMixIn, TCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._since.pop(request, None)
             self._free.release()
+            self._since.pop(request, None)
 
     def service_actions(self) -> None:
         """End connections that have lasted too long, which a client that sends a byte now and then would not."""

@@ -18,7 +18,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -35,13 +35,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tachograph import audit, intake
 from tachograph._otel import put_first
 from tachograph.audit.bridge import AuditBridge
-from tachograph.bootstrap import current, measures
+from tachograph.bootstrap import current, journal_options, measures
 from tachograph.bootstrap.traces import CorrelationProcessor
 from tachograph.logs import config as logs_config
 from tachograph.logs.correlate import CorrelationLogProcessor
 from tachograph.metrics import RECORDER
 from tachograph.scrape import app
 from tachograph.scrape.reader import PrometheusReader
+from tachograph.settings import Settings
 
 T = TypeVar("T")
 
@@ -176,14 +177,18 @@ def capture() -> Iterator[Captured]:
 
 @contextmanager
 def _journal_at(path: Path) -> Iterator[None]:
-    with audit.using(audit.JournalOptions(path=path, service_name="test")):
-        intake.install(audit.sink)
-        try:
-            yield
-        finally:
-            telemetry = current()
-            required = telemetry is not None and telemetry.settings.audit_required
-            intake.install(None if telemetry is None else audit.sink, fail_closed=required)
+    audit.configure(audit.JournalOptions(path=path, service_name="test"))
+    intake.install(audit.sink)
+    try:
+        yield
+    finally:
+        audit.shutdown(1.0)
+        telemetry = current()
+        settings = Settings.from_environment() if telemetry is None else telemetry.settings
+        options = journal_options(settings, settings.service_name)
+        audit.configure(replace(options, required=False))  # opens nothing
+        required = telemetry is not None and settings.audit_required
+        intake.install(None if telemetry is None else audit.sink, fail_closed=required)
 
 
 @contextmanager
