@@ -1,15 +1,19 @@
 """Every example of the documentation is executed: Python with telemetry captured, shell in a folder of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
-import pytest
 from sybil import Example, Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.evaluators.python import PythonEvaluator
+from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
 SECONDS = 120
+PYTHON = PythonEvaluator()
 
 
 def run_shell(example: Example) -> None:
@@ -30,29 +34,31 @@ def run_shell(example: Example) -> None:
 
 
 def write_file(example: Example) -> None:
-    """Write a block that starts with `# file: NAME` as that file; other Python blocks are executed."""
+    """Write a block as the file that its first line names, into the folder of its page."""
     name = example.parsed.split("\n", 1)[0].removeprefix("# file:").strip()
     (example.namespace["folder"] / name).write_text(example.parsed)
 
 
-class PythonOrFileParser(PythonCodeBlockParser):
-    """Python blocks: files are written, everything else is executed."""
-
-    def evaluate(self, example: Example) -> None:
-        """Write or execute."""
-        if example.parsed.startswith("# file:"):
-            write_file(example)
-            return
-        super().evaluate(example)
+def run_python(example: Example) -> None:
+    """Execute a Python block; one that starts with `# file: NAME` is written as that file instead."""
+    if example.parsed.startswith("# file:"):
+        write_file(example)
+        return
+    PYTHON(example)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("docs")
+def make_folder(namespace: dict[str, Any]) -> None:
+    namespace["folder"] = Path(tempfile.mkdtemp(prefix="tachograph-docs-"))
+
+
+def remove_folder(namespace: dict[str, Any]) -> None:
+    shutil.rmtree(namespace["folder"])
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonOrFileParser(), CodeBlockParser(language="bash", evaluator=run_shell), SkipParser()],
+    parsers=[CodeBlockParser("python", run_python), CodeBlockParser("bash", run_shell), SkipParser()],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
-    fixtures=["folder", "telemetry"],
+    setup=make_folder,
+    teardown=remove_folder,
+    fixtures=["telemetry"],
 ).pytest()

@@ -1,12 +1,11 @@
 """One line on stderr for an operator: said once, or at most once in a while, and never raising."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 
+# Without a lock: a signal handler may speak while its own thread does, and a forked child would inherit it held.
 _said: dict[str, float] = {}
-_lock = threading.Lock()
 
 
 def notice(text: str) -> None:
@@ -33,15 +32,15 @@ def notice_at_most(key: str, text: str, *, seconds: float = 60.0, clock: Callabl
 
 def forget() -> None:
     """Forget what was said, so that it is said again (for tests)."""
-    with _lock:
-        _said.clear()
+    _said.clear()
 
 
 def _due(key: str, seconds: float, clock: Callable[[], float]) -> bool:
     now = clock()
-    with _lock:
-        last = _said.get(key)
-        if last is not None and now - last < seconds:
-            return False
-        _said[key] = now
+    last = _said.setdefault(key, now)
+    if last is now:
         return True
+    if now - last < seconds:
+        return False
+    _said[key] = now
+    return True

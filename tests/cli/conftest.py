@@ -26,7 +26,7 @@ http_server_active_requests{http_request_method="POST"} 0
 """
 OPENMETRICS = """\
 # TYPE tachograph_tool_calls counter
-tachograph_tool_calls_total{gen_ai_tool_name="search",tachograph_outcome="success"} 1 # {trace_id="t1",span_id="s4"} 1 1.5
+tachograph_tool_calls_total{gen_ai_tool_name="search"} 1 # {trace_id="t1",span_id="s4"} 1 1.5
 # EOF
 """
 
@@ -36,7 +36,9 @@ def span(span_id: str, parent_id: str, name: str, time: int, trace_id: str = "t1
     return Span(trace_id, span_id, parent_id, name, time, time + 2_000_000, {"request_id": "r-1", **spelled})
 
 
-def audit_record(seq: int, event: str, action: str, trace_id: str = "t1", span_id: str = "s4", **meta: str) -> AuditRecord:
+def audit_record(
+    seq: int, event: str, action: str, trace_id: str = "t1", span_id: str = "s4", **meta: str
+) -> AuditRecord:
     ids = {"request_id": "r-1", "plan_id": "p"}
     return AuditRecord(trace_id, span_id, seq, seq, event, "agent:planner", action, "tool:x", "success", meta, ids)
 

@@ -29,8 +29,7 @@ LOSSES = {
     "exemplar": ({"openmetrics": NOTHING}, "no metric exemplar with trace id t1"),
     "everything": (
         {"spans": (), "logs": (), "audit": (), "openmetrics": NOTHING},
-        "no span with trace id None; no log line with trace id None; "
-        "no metric exemplar with trace id None; no audit record with trace id None",
+        "; ".join(f"no {kind} with trace id None" for kind in ("span", "log line", "metric exemplar", "audit record")),
     ),
     "exit": ({"exit_code": -9}, "the service ended with exit code -9"),
     "flush": ({"audit": ()}, "0 plans of 1 are finished"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tachograph.cli.demo_checks import checks
+from tachograph.cli.demo_records import exposition
 from tachograph.cli.demo_report import JsonReport, TextReport
 from tachograph.cli.demo_session import Verdict
 
@@ -96,7 +97,7 @@ class TestText:
         """
         Without spans there is no request to show and everything else is said.
         """
-        out = printed(spans=(), scraped=replace_none(), openmetrics=replace_none())
+        out = printed(spans=(), scraped=exposition(""), openmetrics=exposition(""))
 
         assert "X-Request-ID r" not in out
         assert "exemplar  " not in out
@@ -109,12 +110,6 @@ class TestText:
         TextReport().failure("it broke")
 
         assert capsys.readouterr().out == ""
-
-
-def replace_none():
-    from tachograph.cli.demo_records import exposition
-
-    return exposition("")
 
 
 class TestJson:

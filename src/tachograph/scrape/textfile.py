@@ -58,7 +58,7 @@ class TextfileWriter:
                 self._thread.start()
 
     def flush(self) -> bool:
-        """Write now, and return whether the file was written; False too if there is nothing to say yet."""
+        """Write now; False when the file could not be written. No file, with nothing to say yet, is nothing missing."""
         if self._wanted:
             self.start()
         return self._write()
@@ -93,7 +93,7 @@ class TextfileWriter:
     def _write(self) -> bool:
         with contain("scrape.textfile"), self._writing:
             chunks = list(self._reader.render())
-            return any(map(_says_something, chunks)) and self._replace(chunks)
+            return not any(map(_says_something, chunks)) or self._replace(chunks)
         return False
 
     def _replace(self, chunks: Iterable[bytes]) -> bool:

@@ -103,7 +103,9 @@ class Captured:
         """Return the only span of this name; an AssertionError names those that there are."""
         found = [span for span in self.spans if span.name == name]
         if len(found) != 1:
-            raise AssertionError(f"{len(found)} spans are named {name!r}; there are {[each.name for each in self.spans]}")
+            raise AssertionError(
+                f"{len(found)} spans are named {name!r}; there are {[each.name for each in self.spans]}"
+            )
         return found[0]
 
     def value(self, metric: str, **labels: object) -> float:
