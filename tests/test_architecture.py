@@ -16,7 +16,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("operations", "genai", "logs", "audit", "export", "scrape", "propagation", "ids"),
     ("integrations",),
     ("bootstrap",),
-    ("distro", "cli", "testing", "__init__", "__main__"),
+    ("distro", "testing", "__init__"),
+    ("cli",),  # its demo is an application like any other
+    ("__main__",),
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 

@@ -54,6 +54,12 @@ class Settings:
     textfile_interval: float = variable(
         "TACHOGRAPH_TEXTFILE_INTERVAL", parsers.interval, 5.0, "Seconds between two writes of the textfile."
     )
+    queue_depth_interval: float = variable(
+        "TACHOGRAPH_QUEUE_DEPTH_INTERVAL",
+        parsers.interval,
+        5.0,
+        "Seconds between two readings of how many tasks wait in a Celery worker's queues.",
+    )
     audit_required: bool = variable(
         "TACHOGRAPH_AUDIT_REQUIRED",
         parsers.boolean,

@@ -5,7 +5,6 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -234,12 +233,6 @@ class TestRecorder:
         recorder.observe(instrument(name="test.seen"), list)
 
         assert recorder.overflow() == {}
-
-    def test_the_callback_yields_observations(self, recorder: Recorder) -> None:
-        """
-        The SDK calls back with options that we need nothing of.
-        """
-        assert CallbackOptions().timeout_millis > 0
 
 
 class TestDerive:

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from opentelemetry._logs._internal import ProxyLoggerProvider
 
 from tachograph import correlation
 from tachograph.logs import pipeline
@@ -94,9 +95,11 @@ class TestAnAuditEntry:
 
 
 class TestOtherPipelines:
-    def test_before_a_provider_is_set_the_journal_is_told(self, journal, switch_on, stderr):
+    def test_before_a_provider_is_set_the_journal_is_told(self, journal, switch_on, stderr, monkeypatch):
         """The API's stand-in records nothing either."""
-        assert pipeline.is_placeholder(pipeline._logs.get_logger_provider())
+        stand_in = ProxyLoggerProvider()
+        monkeypatch.setattr(pipeline._logs, "get_logger_provider", lambda: stand_in)
+        assert pipeline.is_placeholder(stand_in)
         switch_on()
         logging.getLogger("app").info("a.b", extra={"audit": True})
         assert [event.event for event in journal] == ["a.b"]

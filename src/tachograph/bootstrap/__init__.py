@@ -17,7 +17,7 @@ from tachograph.errors import ConfigurationError
 from tachograph.notices import notice
 from tachograph.settings import UNKNOWN_SERVICE, Settings, environment_default
 
-__all__ = ["Telemetry", "configure", "current", "journal_options", "prepare_environment"]
+__all__ = ["Telemetry", "configure", "current", "journal_options", "prepare_environment", "service_name"]
 
 _lock = threading.RLock()
 _telemetry: Telemetry | None = None
@@ -91,14 +91,23 @@ def _build(settings: Settings) -> Telemetry:
     telemetry = Telemetry(settings)
     if not settings.sdk_disabled:
         _start_signals(telemetry)
-    service = _service_name(telemetry)
+    service = service_name(telemetry)
     _start_audit(telemetry, service)
     _start_logging(telemetry, service)
     telemetry.undo.append(at_exit(telemetry.shutdown, lambda: telemetry.flush(settings.shutdown_timeout)))
+    _watch_frameworks(telemetry)
     return telemetry
 
 
-def _service_name(telemetry: Telemetry) -> str:
+def _watch_frameworks(telemetry: Telemetry) -> None:
+    from tachograph.integrations import celery
+
+    settings = telemetry.settings
+    if not settings.sdk_disabled:
+        celery.watch(lambda: telemetry.flush(settings.shutdown_timeout), settings.queue_depth_interval)
+
+
+def service_name(telemetry: Telemetry) -> str:
     """Return the name that spans carry: a provider of the host's, or of a configuration file, has its own resource."""
     resource = getattr(telemetry.tracer_provider, "resource", None)
     name = str(resource.attributes.get("service.name", "")) if resource is not None else ""

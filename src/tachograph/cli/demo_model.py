@@ -6,11 +6,9 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.simple_server import make_server
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 # The first word that the goal contains decides which tools the model asks for, turn by turn, before it answers.
 SCRIPTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -43,7 +41,7 @@ def completion(request: Mapping[str, Any], endpoint: str = "http://127.0.0.1") -
     }
 
 
-def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Serve `POST /v1/chat/completions`; every other page is missing."""
     if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) != ("POST", "/v1/chat/completions"):
         start_response("404 Not Found", [("Content-Type", "text/plain")])

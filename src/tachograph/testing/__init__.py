@@ -35,7 +35,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from tachograph import audit, intake
 from tachograph._otel import put_first
 from tachograph.audit.bridge import AuditBridge
-from tachograph.bootstrap import current, journal_options, measures
+from tachograph.bootstrap import Telemetry, current, journal_options, measures, service_name
 from tachograph.bootstrap.traces import CorrelationProcessor
 from tachograph.logs import config as logs_config
 from tachograph.logs.correlate import CorrelationLogProcessor
@@ -170,6 +170,7 @@ def capture() -> Iterator[Captured]:
         if current() is None:
             options = logs_config.LogOptions(service="test", format="json", level=logging.INFO)
             stack.callback(logs_config.install(options))
+            stack.enter_context(_level_of_production())
         captured = Captured(stage.spans, stage.logs, reader, prometheus, folder / "audit.jsonl")
         try:
             yield captured
@@ -186,11 +187,24 @@ def _journal_at(path: Path) -> Iterator[None]:
     finally:
         audit.shutdown(1.0)
         telemetry = current()
-        settings = Settings.from_environment() if telemetry is None else telemetry.settings
-        options = journal_options(settings, settings.service_name)
+        restored = telemetry or Telemetry.disabled(Settings.from_environment())
+        options = journal_options(restored.settings, service_name(restored))
         audit.configure(replace(options, required=False))  # opens nothing
-        required = telemetry is not None and settings.audit_required
-        intake.install(None if telemetry is None else audit.sink, fail_closed=required)
+        intake.install(None if telemetry is None else audit.sink, fail_closed=bool(telemetry and options.required))
+
+
+@contextmanager
+def _level_of_production() -> Iterator[None]:
+    """Let INFO pass as it would outside a test, where no handler of a test runner is on root."""
+    root = logging.getLogger()
+    if root.level != logging.WARNING:
+        yield
+        return
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(logging.WARNING)
 
 
 @contextmanager

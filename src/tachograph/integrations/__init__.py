@@ -1,0 +1,1 @@
+"""Third-party frameworks, one a file: what upstream's instrumentations leave out."""
