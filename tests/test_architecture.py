@@ -13,7 +13,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "_otel", "notices", "parsers", "version"),
     ("catalogue", "settings", "contain"),
     ("metrics", "correlation", "intake", "fork"),
-    ("operations", "genai", "logs", "audit", "export", "scrape", "propagation", "ids"),
+    ("operations", "genai", "logs", "audit", "export", "scrape", "propagation", "sampling", "ids"),
     ("integrations",),
     ("bootstrap",),
     ("distro", "testing", "__init__"),
@@ -23,11 +23,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 
 # The one shared vocabulary of the features' layer.
-SHARED = {"genai.model", "genai.derive", "genai"}
+SHARED = {"genai.model", "genai.derive", "genai.pricing", "genai.budgets", "genai"}
 
 # Third-party packages outside the core dependencies, and the one part of the layout that may import each.
 OPTIONAL = {
     "fastapi": "cli",
+    "genai_prices": "genai",
     "httpx": "cli",
     "pytest": "testing",
     "rich": "cli",

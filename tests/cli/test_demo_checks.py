@@ -9,6 +9,7 @@ from tachograph.cli.demo_records import exposition
 from tachograph.cli.demo_session import Answer, Verdict
 
 NOTHING = exposition("")
+FAULTS = exposition('tachograph_telemetry_faults_total{tachograph_where="operations.measure"} 28\n')
 
 LOSSES = {
     "an unanswered request": ({"answers": (Answer("r-1", "mail", "500"),)}, "r-1: 500"),
@@ -21,6 +22,7 @@ LOSSES = {
         {"scraped": NOTHING},
         "no success of search; no failure of fetch_page; no blocked of shell; no success of send_mail",
     ),
+    "faults": ({"scraped": FAULTS}, "28 in operations.measure"),
     "audit": ({"audit": ()}, "no audit record of request r-1"),
     "guard": ({"audit": ()}, "no agent.guard.violation in the audit trail"),
     "approval": ({"audit": ()}, "no approval was asked for"),
@@ -40,7 +42,7 @@ def test_every_claim_holds_of_a_complete_run(evidence):
     """
     Nothing is missing where nothing is missing.
     """
-    assert [check.problem for check in checks(evidence)] == [""] * 12
+    assert [check.problem for check in checks(evidence)] == [""] * 13
 
 
 @pytest.mark.parametrize("name", LOSSES)

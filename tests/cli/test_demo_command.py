@@ -90,6 +90,24 @@ def test_child_that_dies_at_once_ends_the_demo(tmp_path, monkeypatch, capsys):
     assert "cannot start" in err
 
 
+@pytest.mark.e2e
+def test_service_that_cannot_reach_its_model_ends_the_demo(tmp_path, monkeypatch, capsys):
+    """
+    The first request that fails is the last one that is sent, and it is said which one failed.
+    """
+
+    def without_model(session, port):
+        return (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)), demo_processes.environment()
+
+    monkeypatch.setattr(demo_session.Session, "_model", without_model)
+
+    assert main(["demo", "--dir", str(tmp_path / "d")]) == 1
+    err = capsys.readouterr().err
+    assert "FAILED: every request was answered: demo-" in err
+    assert "-1: failed" in err
+    assert "request 2 of" not in err
+
+
 def test_folder_that_cannot_be_used_is_said(tmp_path, capsys):
     """
     Without a log there are no last words, and the reason is enough.

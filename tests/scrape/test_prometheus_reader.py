@@ -25,9 +25,11 @@ from prometheus_support import Bench, lines, read
 
 from tachograph.contain import faults
 from tachograph.scrape import labels as labels_module
+from tachograph.scrape.exemplars import Exemplars
 from tachograph.scrape.labels import LabelTexts
+from tachograph.scrape.points import Number
 from tachograph.scrape.reader import PrometheusReader
-from tachograph.scrape.render import Format, chunks
+from tachograph.scrape.render import Format, Memory, chunks
 from tachograph.scrape.render import lines as rendered
 
 CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -45,7 +47,7 @@ def document(*metrics, openmetrics=False, scopes=None, resource=None):
             )
         ]
     )
-    parts = rendered(data, Format(openmetrics=openmetrics), LabelTexts(), set())
+    parts = rendered(data, Format(openmetrics=openmetrics), Memory(), set())
     return b"".join(chunks(parts)).decode() + ("# EOF\n" if openmetrics else "")
 
 
@@ -338,6 +340,42 @@ class TestExemplars:
         ]
         assert found == [("calls_total", expected, 2), ("spread_bucket", expected, 3)]
         assert "trace_id" not in bench.reader.text()
+
+    def test_who_scrapes_second_gets_them_too(self):
+        """The textfile, a second Prometheus or a curious curl takes no exemplar from anybody."""
+        bench = Bench(exemplar_filter=AlwaysOnExemplarFilter())
+        bench.meter.create_counter("calls").add(2)
+        spread = bench.meter.create_histogram("spread", explicit_bucket_boundaries_advisory=[1, 5])
+        spread.record(3)
+        bench.reader.text()
+        spread.record(7)
+
+        found = [
+            (sample.name, sample.exemplar.value)
+            for family in bench.families(openmetrics=True).values()
+            for sample in family.samples
+            if sample.exemplar
+        ]
+        assert found == [("calls_total", 2), ("spread_bucket", 3), ("spread_bucket", 7)]
+
+    def test_the_newest_takes_the_place_of_an_older_one(self):
+        """One per bucket, however many scrapes have passed."""
+        bench = Bench(exemplar_filter=AlwaysOnExemplarFilter())
+        calls = bench.meter.create_counter("calls")
+        calls.add(2)
+        bench.reader.text()
+        calls.add(5)
+
+        (family,) = [each for name, each in bench.families(openmetrics=True).items() if name == "calls"]
+        assert [sample.exemplar.value for sample in family.samples if sample.exemplar] == [5]
+
+    def test_what_is_kept_is_bounded(self, monkeypatch):
+        """Series that come and go do not add up for ever."""
+        monkeypatch.setattr("tachograph.scrape.exemplars._KEPT", 2)
+        exemplars = Exemplars()
+        for number in range(5):
+            exemplars.joined("calls", f'n="{number}"', Number(1, [self.exemplar()]))
+        assert len(exemplars._kept) <= 2
 
     def test_attributes_that_a_view_removed_are_told(self):
         """That is what filtered attributes are."""

@@ -27,9 +27,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tachograph import notices
 from tachograph.catalogue.prometheus import label_name, metric_name, unit_suffix
-from tachograph.scrape.labels import LabelTexts, label_value
+from tachograph.scrape.labels import label_value
 from tachograph.scrape.reader import PrometheusReader
-from tachograph.scrape.render import EOF, Format, chunks, lines
+from tachograph.scrape.render import EOF, Format, Memory, chunks, lines
 
 PROJECT = "opentelemetry-exporter-prometheus"
 NO_RESOURCE_LABELS = "labels from the resource are target_info's, which is where the specification puts them"
@@ -74,7 +74,7 @@ class Collector:
     def collect(self):
         self._callback()
         data, self._data = self._data, None
-        parts = lines(self._prefixed(data), self._form, LabelTexts(), set()) if data else []
+        parts = lines(self._prefixed(data), self._form, Memory(), set()) if data else []
         text = b"".join(chunks(parts)).decode() + EOF
         yield from map(self._family, text_string_to_metric_families(text))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tachograph.errors import MissingExtra
 
 TAIL_LINES = 12
-TAIL_WIDTH = 160
+TAIL_WIDTH = 1000
 
 _NEEDED = (
     "fastapi",

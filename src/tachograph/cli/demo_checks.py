@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tachograph.cli.demo_session import Evidence
+from tachograph.cli.demo_session import DONE, Evidence
 from tachograph.cli.demo_tree import COPIES
 
 _ENDED_BY_SIGTERM = (0, -15, 143)
@@ -28,7 +28,7 @@ def checks(evidence: Evidence) -> tuple[Check, ...]:
 
 
 def _unanswered(evidence: Evidence) -> str:
-    return _listed(f"{each.request_id}: {each.status}" for each in evidence.answers if each.status != "done")
+    return _listed(f"{each.request_id}: {each.status}" for each in evidence.answers if each.status != DONE)
 
 
 def _untraced(evidence: Evidence) -> str:
@@ -86,6 +86,12 @@ def _outcomes_missing(evidence: Evidence) -> str:
     )
 
 
+def _faulty(evidence: Evidence) -> str:
+    name = "tachograph_telemetry_faults_total"
+    found = [each for each in evidence.scraped.samples if each.name == name and each.value]
+    return _listed(f"{each.value:g} in {each.labels.get('tachograph_where', '?')}" for each in found)
+
+
 def _unguarded(evidence: Evidence) -> str:
     blocked = any(each.event == "agent.guard.violation" and each.action == "BLOCK" for each in evidence.audit)
     return "" if blocked else "no agent.guard.violation in the audit trail"
@@ -123,6 +129,7 @@ _CLAIMS: tuple[tuple[str, Callable[[Evidence], str]], ...] = (
     ("logs: structlog and logging write to one place", _loggers_missing),
     ("metrics: /metrics and the textfile count every request's plan", _unmeasured),
     ("metrics: one tool failed, one was blocked", _outcomes_missing),
+    ("metrics: telemetry had no fault of its own", _faulty),
     ("audit: every request's X-Request-ID is on its records", _unaudited),
     ("audit: the guardrail's block is recorded", _unguarded),
     ("audit: the approval that was asked for was decided", _unapproved),

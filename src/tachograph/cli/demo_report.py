@@ -27,6 +27,7 @@ _STYLES = {
     "ERROR": "red",
 }
 _BREAKDOWN = ("tachograph_outcome", "gen_ai_token_type", "tachograph_reason", "tachograph_result", "tachograph_stage")
+_WORDS = {"audit_copies": "copies of audit records"}
 _UNSHOWN = frozenset(("request_id", "plan_id", "run_id", "exception.stacktrace"))
 _SHOWN_META = ("guard", "rule", "approval_id", "approver", "scope")
 
@@ -148,7 +149,11 @@ def _next(evidence: Evidence) -> tuple[tuple[str, str], ...]:
 
 def _signals(evidence: Evidence) -> Iterator[Text]:
     yield from _columns(
-        [(name, "cyan"), (", ".join(f"{count} {what}" for what, count in counts.items()), ""), (file, "dim")]
+        [
+            (name, "cyan"),
+            (", ".join(f"{count} {_WORDS.get(what, what)}" for what, count in counts.items()), ""),
+            (file, "dim"),
+        ]
         for name, counts, file in _counted(evidence)
     )
     verdict = evidence.verdict
@@ -167,7 +172,7 @@ def _counted(evidence: Evidence) -> tuple[tuple[str, dict[str, int], str], ...]:
         ("traces", {"spans": len(evidence.spans), "traces": len(traces)}, str(directory / "traces.jsonl")),
         (
             "logs",
-            {"lines": len(evidence.logs) - copies, "copies of audit records": copies},
+            {"lines": len(evidence.logs) - copies, "audit_copies": copies},
             str(directory / "logs.jsonl"),
         ),
         (
@@ -317,5 +322,5 @@ def _item_json(item: Item) -> dict[str, Any]:
     if isinstance(item, Node):
         return _node_json(item)
     if isinstance(item, LogLine):
-        return {"log": item.body, "logger": item.logger, "level": item.severity, **item.attributes}
-    return {"audit": item.event, "seq": item.seq, "action": item.action, "outcome": item.outcome, **item.meta}
+        return {"log": item.body, "logger": item.logger, "level": item.severity, "fields": item.attributes}
+    return {"audit": item.event, "seq": item.seq, "action": item.action, "outcome": item.outcome, "meta": item.meta}

@@ -26,6 +26,7 @@ from tachograph.cli.demo_records import AuditRecord, Exposition, LogLine, Span, 
 
 SERVICE = "demo-agent"
 APPROVER = "user:ada"
+DONE = "done"
 GOALS = (
     "Report on tachographs by mail",
     "What does a tachograph record?",
@@ -168,6 +169,8 @@ class Session:
             goal = GOALS[number % len(GOALS)]
             self._say(f"request {number + 1} of {self._requests}: {goal}")
             answers.append(ask(client, f"{self._name}-{number + 1}", goal))
+            if answers[-1].status != DONE:
+                break  # the others would not fare better
         return tuple(answers)
 
     def _model(self, port: int) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -9,8 +9,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
 from tachograph.contain import contain
 from tachograph.scrape import foreign, render
-from tachograph.scrape.labels import LabelTexts
-from tachograph.scrape.render import Format
+from tachograph.scrape.render import Format, Memory
 
 
 class PrometheusReader(MetricReader):
@@ -27,7 +26,7 @@ class PrometheusReader(MetricReader):
         super().__init__(**_supported(cardinality_limits=cardinality_limits))
         self._target_info = target_info
         self._scope_labels = scope_labels
-        self._texts = LabelTexts()
+        self._memory = Memory()
         self._collecting = threading.Lock()
         self._received: MetricsData | None = None
         self._ended = False
@@ -65,7 +64,7 @@ class PrometheusReader(MetricReader):
         data = self._collected()
         if data is not None:
             form = Format(openmetrics, self._target_info, self._scope_labels)
-            yield from render.lines(data, form, self._texts, taken)
+            yield from render.lines(data, form, self._memory, taken)
         if host:
             yield from foreign.blocks(taken, openmetrics=openmetrics)
         if openmetrics:

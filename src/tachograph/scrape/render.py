@@ -6,7 +6,7 @@ Nothing here touches the world, apart from what is said once about metrics that 
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from tachograph.contain import contain
 from tachograph.notices import notice_once
 from tachograph.scrape import points
+from tachograph.scrape.exemplars import Exemplars
 from tachograph.scrape.families import Family, Source, Type, claim, families, resource_attributes
 from tachograph.scrape.labels import LabelTexts, escape, label_text, labels_of, sayable
 from tachograph.scrape.numbers import bound, number, seconds
@@ -45,7 +46,15 @@ class Format:
     scope_labels: bool = True
 
 
-def lines(data: MetricsData, form: Format, texts: LabelTexts, taken: set[str]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a reader keeps from scrape to scrape: the texts of label sets, and exemplars."""
+
+    texts: LabelTexts = field(default_factory=LabelTexts)
+    exemplars: Exemplars = field(default_factory=Exemplars)
+
+
+def lines(data: MetricsData, form: Format, memory: Memory, taken: set[str]) -> Iterator[str]:
     """
     Write a collection, family by family and without the end mark; `taken` receives the names that are used.
 
@@ -57,7 +66,7 @@ def lines(data: MetricsData, form: Format, texts: LabelTexts, taken: set[str]) -
     for family in families(data, scoped=form.scope_labels):
         with contain("scrape.family"):
             if claim(family, taken, openmetrics=form.openmetrics):
-                yield from _family(family, form, texts)
+                yield from _family(family, form, memory)
 
 
 def chunks(parts: Iterable[str]) -> Iterator[bytes]:
@@ -83,10 +92,11 @@ def _target(data: MetricsData, form: Format, taken: set[str]) -> Iterator[str]:
     yield f"# HELP {name} Target metadata\n# TYPE {name} {type_}\ntarget_info{{{label_text(labels)}}} 1\n"
 
 
-def _family(family: Family, form: Format, texts: LabelTexts) -> Iterator[str]:
-    merged = _merged(family, texts)
+def _family(family: Family, form: Format, memory: Memory) -> Iterator[str]:
+    merged = _merged(family, memory.texts)
     yield _metadata(family, form)
     for text, shape in merged.items():
+        shape.exemplars = memory.exemplars.joined(family.name, text, shape)
         if isinstance(shape, Number):
             yield from _number(family, text, shape, form)
         else:
