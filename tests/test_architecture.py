@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("integrations",),
     ("bootstrap",),
     ("distro", "testing", "__init__"),
-    ("cli",),  # its demo is an application like any other
+    ("cli", "pytest_plugin"),  # its demo is an application like any other
     ("__main__",),
 )
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
@@ -30,10 +30,11 @@ OPTIONAL = {
     "fastapi": "cli",
     "genai_prices": "genai",
     "httpx": "cli",
-    "pytest": "testing",
+    "pytest": "pytest_plugin",
     "rich": "cli",
     "starlette": "cli",
     "uvicorn": "cli",
+    "wrapt": "integrations",
 }
 
 

@@ -10,13 +10,16 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 
-from support.processes import environment, python
+from support.processes import Files, environment, python
 from tachograph import bootstrap, contain, distro
-from tachograph.bootstrap import components, measures
+from tachograph.bootstrap import components, exits, measures, signals
 from tachograph.bootstrap.plan import Exporters, exporters
 from tachograph.bootstrap.telemetry import Part, Telemetry
 from tachograph.errors import ConfigurationError, MissingExtra
@@ -170,6 +173,82 @@ class TestMeasures:
         provider.shutdown()
 
 
+class TestSignals:
+    def test_a_signal_that_cannot_be_set_up_costs_itself(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """
+        Whatever is raised while a signal is set up is one line.
+        """
+
+        def broken(*_: object) -> None:
+            raise OSError("no")
+
+        plan = Exporters(traces=(), metrics=(), logs=(), port=None)
+        signals._guarded("metrics", broken, Telemetry.disabled(), plan, Resource({}))
+
+        assert capsys.readouterr().err == "tachograph: metrics could not be set up: OSError: no\n"
+
+    def test_an_sdk_that_makes_no_instance_id_gets_ours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Every process has a `service.instance.id`, the user's if there is one.
+        """
+        monkeypatch.setattr(Resource, "create", lambda attributes: Resource(attributes))
+        plan = Exporters(traces=(), metrics=("prometheus",), logs=(), port=0)
+        made = [signals._resource(Settings(service="s"), plan).attributes for _ in range(2)]
+        monkeypatch.setattr(Resource, "create", lambda attributes: Resource({**attributes, "service.instance.id": "i"}))
+        given = signals._resource(Settings(service="s"), plan).attributes
+
+        assert len({each["service.instance.id"] for each in made}) == 2
+        assert given["service.instance.id"] == "i"
+        assert given["tachograph.metrics.scraped"] is True
+
+    def test_propagators_of_others_are_found_by_name(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """
+        A propagator that a package registers is used, one that nobody does is named.
+        """
+        names = ("tracecontext", "baggage", "tachograph", "no_such", "none", "tracecontext")
+        made = signals._propagator(Settings(propagators=names))
+        loaded = components.load("opentelemetry_propagator", "tracecontext", TextMapPropagator)
+
+        assert made.fields >= {"traceparent", "tracestate", "baggage", "X-Request-ID"}
+        assert "'no_such'" in capsys.readouterr().err
+        assert loaded.fields == {"traceparent", "tracestate"}
+
+    def test_an_order_that_cannot_be_had_is_said(self, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+        """
+        Where the audit bridge cannot be the first processor of the host's provider, one line says what follows.
+        """
+        provider = LoggerProvider(shutdown_on_exit=False)
+        monkeypatch.setattr(signals.logs, "in_force", lambda: provider)
+        monkeypatch.setattr(signals.logs, "put_first", lambda *_: False)
+        telemetry = Telemetry.disabled()
+        plan = Exporters(traces=(), metrics=(), logs=(), port=None)
+        signals._logs_signal(telemetry, plan, Resource({}))
+
+        assert telemetry.logger_provider is provider
+        assert "see audit records before the journal does" in capsys.readouterr().err
+
+    def test_strict_raises_before_anything_is_set_up(self, tmp_path: Path) -> None:
+        """
+        `configure(strict=True)` raises for a variable that cannot be used, and leaves the process as it was.
+        """
+        code = """
+import tachograph
+from opentelemetry import trace
+before = trace.get_tracer_provider()
+try:
+    tachograph.configure(strict=True)
+except tachograph.ConfigurationError as error:
+    print(error, trace.get_tracer_provider() is before, tachograph.bootstrap.current())
+"""
+        wrong = python(code, at=tmp_path, OTEL_TRACES_EXPORTER="oltp", TACHOGRAPH_SHUTDOWN_TIMEOUT="soon")
+        silenced = python(code, at=tmp_path, OTEL_TRACES_EXPORTER="oltp", OTEL_SDK_DISABLED="true")
+
+        assert wrong.stdout.endswith("True None\n")
+        assert "'oltp'" in wrong.stdout
+        assert "'soon'" in wrong.stdout
+        assert (silenced.stdout, silenced.stderr) == ("", "")
+
+
 class TestDeadlines:
     @staticmethod
     def telemetry(**steps: object) -> Telemetry:
@@ -263,7 +342,7 @@ def say(what):
 """
 
 
-def exits(code: str, at: Path) -> tuple[int, list[str]]:
+def outcome_of(code: str, at: Path) -> tuple[int, list[str]]:
     ended = python(EXITS + textwrap.dedent(code), at=at)
     assert ended.stderr == ""
     return ended.returncode, ended.stdout.splitlines()
@@ -274,7 +353,10 @@ class TestExits:
         """
         At exit telemetry is ended once, and the status stays.
         """
-        assert exits("at_exit(lambda: say('end'), lambda: say('flush')); sys.exit(4)", tmp_path) == (4, ["end True"])
+        assert outcome_of("at_exit(lambda: say('end'), lambda: say('flush')); sys.exit(4)", tmp_path) == (
+            4,
+            ["end True"],
+        )
 
     def test_sigterm(self, tmp_path: Path) -> None:
         """
@@ -287,7 +369,21 @@ class TestExits:
         os.kill(os.getpid(), signal.SIGTERM)
         """
 
-        assert exits(code, tmp_path) == (-signal.SIGTERM, ["end False"])
+        assert outcome_of(code, tmp_path) == (-signal.SIGTERM, ["end False"])
+
+    def test_sigterm_ends_before_it_kills(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The handler ends telemetry, puts the default action back, and sends the signal again.
+        """
+        calls: list[object] = []
+        monkeypatch.setattr(signal, "getsignal", lambda _number: signal.SIG_DFL)
+        monkeypatch.setattr(signal, "signal", lambda number, handler: calls.append(handler))
+        monkeypatch.setattr(os, "kill", lambda pid, number: calls.append((pid, number)))
+        undo = exits.at_exit(lambda: calls.append("end"), lambda: calls.append("flush"))
+        calls[0](signal.SIGTERM, None)
+        undo()
+
+        assert calls[1:] == ["end", signal.SIG_DFL, (os.getpid(), signal.SIGTERM)]
 
     def test_the_apps_own_handler_decides(self, tmp_path: Path) -> None:
         """
@@ -301,7 +397,7 @@ class TestExits:
         sys.exit(5)
         """
 
-        assert exits(code, tmp_path) == (5, ["flush False", "app 15 True", "on True", "end True"])
+        assert outcome_of(code, tmp_path) == (5, ["flush False", "app 15 True", "on True", "end True"])
 
     def test_an_ignored_sigterm_stays_ignored(self, tmp_path: Path) -> None:
         """
@@ -314,7 +410,7 @@ class TestExits:
         say('on')
         """
 
-        assert exits(code, tmp_path) == (0, ["on True", "end True"])
+        assert outcome_of(code, tmp_path) == (0, ["on True", "end True"])
 
     def test_undone(self, tmp_path: Path) -> None:
         """
@@ -328,7 +424,7 @@ class TestExits:
         say('on')
         """
 
-        assert exits(code, tmp_path) == (0, ["on True"])
+        assert outcome_of(code, tmp_path) == (0, ["on True"])
 
     def test_a_forked_child_ends_nothing(self, tmp_path: Path) -> None:
         """
@@ -347,7 +443,7 @@ class TestExits:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         """
 
-        assert exits(code, tmp_path) == (0, ["end True"])
+        assert outcome_of(code, tmp_path) == (0, ["end True"])
 
     def test_outside_the_main_thread_only_exits_are_watched(self, tmp_path: Path) -> None:
         """
@@ -361,7 +457,7 @@ class TestExits:
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         """
 
-        assert exits(code, tmp_path) == (0, ["end True"])
+        assert outcome_of(code, tmp_path) == (0, ["end True"])
 
     def test_a_fault_at_the_end_is_contained(self, tmp_path: Path) -> None:
         """
@@ -378,12 +474,14 @@ class TestDistro:
     def entry(value: str) -> EntryPoint:
         return EntryPoint("some", value, "opentelemetry_instrumentor")
 
-    @pytest.mark.parametrize("module", ["opentelemetry.instrumentation.logging", "opentelemetry.instrumentation.structlog"])
-    def test_what_we_do_ourselves_is_left_out(self, module: str) -> None:
+    @pytest.mark.parametrize("library", ["logging", "structlog"])
+    def test_what_we_do_ourselves_is_left_out(self, library: str) -> None:
         """
         Instrumentations of logging are not even imported.
         """
-        assert distro.TachographDistro().load_instrumentor(self.entry(f"{module}.nowhere:None_")) is None
+        entry = self.entry(f"opentelemetry.instrumentation.{library}.nowhere:Nothing")
+
+        assert distro.TachographDistro().load_instrumentor(entry) is None
 
     def test_one_that_raises_costs_itself(self, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
         """
@@ -464,7 +562,8 @@ class TestConfigFile:
 
 
 class TestFork:
-    def test_a_forked_child_of_a_configured_process_records(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("variables", [{}, {"OTEL_EXPORTER_PROMETHEUS_PORT": "0"}], ids=["files", "served"])
+    def test_a_forked_child_of_a_configured_process_records(self, variables: dict[str, str], tmp_path: Path) -> None:
         """
         A child forked after `configure` ends with its own status, and its audit records are in the chain.
         """
@@ -483,14 +582,12 @@ tachograph.audit.record("config.change", action="UPDATE", resource="a:parent")
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", code],
             cwd=tmp_path,
-            env=environment(tmp_path / "out"),
+            env=environment(tmp_path / "out", **variables),
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
-        from support.processes import Files
-
         assert (done.returncode, done.stderr) == (0, "")
         assert [each["event"] for each in Files(tmp_path / "out").audit] == [
             "config.change",

@@ -156,7 +156,9 @@ class TestRequestId:
         made = set()
         for _ in range(50):
             random.seed(42)
-            made.add(correlation.ids(RequestIdPropagator("X-Request-ID", ()).extract({}, context.Context()))["request_id"])
+            made.add(
+                correlation.ids(RequestIdPropagator("X-Request-ID", ()).extract({}, context.Context()))["request_id"]
+            )
 
         assert len(made) == 50
 
@@ -224,7 +226,8 @@ class TestTrust:
         "host",
         [
             "localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "10.1.2.3", "192.168.0.1", "172.16.0.1", "fd00::1",
-            "billing", "billing.", "billing.svc", "b.prod.svc.cluster.local", "x.internal", "printer.local", "a.LOCALHOST",
+            "billing", "billing.", "billing.svc", "b.prod.svc.cluster.local", "x.internal", "printer.local",
+            "a.LOCALHOST",
         ],
     )  # fmt: skip
     def test_inside(self, host: str) -> None:
@@ -318,6 +321,4 @@ def test_these_tests_leave_the_global_propagator_alone() -> None:
     """
     Importing and making propagators registers none.
     """
-    assert not any(
-        isinstance(each, RequestIdPropagator) for each in getattr(get_global_textmap(), "_propagators", ())
-    )
+    assert not any(isinstance(each, RequestIdPropagator) for each in getattr(get_global_textmap(), "_propagators", ()))

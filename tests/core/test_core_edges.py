@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tachograph import contain as contain_module
-from tachograph import errors, intake, notices
+from tachograph import errors, intake
 from tachograph.contain import contain, faults
 from tachograph.notices import forget, notice, notice_at_most, notice_once
 

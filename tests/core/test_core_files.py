@@ -1,5 +1,6 @@
 """Traces and logs as lines in files that several processes append to, and OTLP."""
 
+import fcntl
 import json
 import logging
 import os
@@ -123,6 +124,27 @@ class TestLineFile:
 
         assert path.read_text() == ("theirs\ntwo\n" if how == "replaced" else "two\n")
 
+    def test_a_file_that_is_rotated_while_we_wait_for_it_is_opened_anew(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Whoever gets the lock on a file that another process has renamed meanwhile writes into the new one.
+        """
+        file = LineFile(path, 1000)
+        file.write("one\n")
+        lock = fcntl.flock
+
+        def rotated_meanwhile(descriptor: int, operation: int) -> None:
+            monkeypatch.setattr("tachograph.export.files.fcntl.flock", lock)
+            path.rename(path.with_name("lines.1.jsonl"))
+            lock(descriptor, operation)
+
+        monkeypatch.setattr("tachograph.export.files.fcntl.flock", rotated_meanwhile)
+        file.write("two\n")
+        file.close()
+
+        assert (path.with_name("lines.1.jsonl").read_text(), path.read_text()) == ("one\n", "two\n")
+
     def test_a_torn_tail_does_not_ruin_the_next_line(self, path: Path) -> None:
         """
         After a process that died in the middle of a line, the next line starts on a line of its own.
@@ -180,7 +202,9 @@ class TestLineFile:
         assert [each.wait(60) for each in running] == [0, 0, 0, 0]
         lines = [line for file in path.parent.iterdir() for line in file.read_text().splitlines()]
 
-        assert sorted(line[:5] for line in lines) == sorted(f"{name}-{number:03d}" for name in "abcd" for number in range(50))
+        assert sorted(line[:5] for line in lines) == sorted(
+            f"{name}-{number:03d}" for name in "abcd" for number in range(50)
+        )
         assert all(set(line[6:]) == {line[0]} and len(line) == 4006 for line in lines)
         assert len(list(path.parent.iterdir())) > 1
 
@@ -255,7 +279,7 @@ child = os.fork()
 if child == 0:
     exporter.export(spans("child"))
     exporter.shutdown()
-    os._exit(0)
+    sys.exit(0)
 status = os.waitpid(child, 0)[1]
 leave.set()
 exporter.export(spans("parent again"))
@@ -278,18 +302,18 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 class TestOtlp:
     @pytest.fixture
-    def _at(self, monkeypatch: pytest.MonkeyPatch):
+    def export_to(self, monkeypatch: pytest.MonkeyPatch):
         def at(url: str) -> None:
             monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
 
         return at
 
-    def test_spans_and_logs_arrive(self, _at) -> None:
+    def test_spans_and_logs_arrive(self, export_to) -> None:
         """
         Both exporters follow the standard variables, and say SUCCESS when the receiver took it.
         """
         with Receiver() as receiver:
-            _at(receiver.url)
+            export_to(receiver.url)
             of_spans, of_logs = SpanExporter(), LogExporter()
             results = (of_spans.export(spans("one")), of_logs.export(logs("two")), of_logs.force_flush())
             of_spans.shutdown()
@@ -299,25 +323,25 @@ class TestOtlp:
         assert [span.name for span in receiver.spans] == ["one"]
         assert [log.body for log in receiver.logs] == ["two"]
 
-    def test_compression(self, _at, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_compression(self, export_to, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         OTEL_EXPORTER_OTLP_COMPRESSION is honoured.
         """
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         seen = []
         with Receiver(lambda request: seen.append(request.headers["content-encoding"]) or Answer()) as receiver:
-            _at(receiver.url)
+            export_to(receiver.url)
             SpanExporter().export(spans("one"))
 
         assert seen == ["gzip"]
         assert len(receiver.spans) == 1
 
-    def test_a_refusal_is_one_line_for_all_signals(self, _at, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_refusal_is_one_line_for_all_signals(self, export_to, capsys: pytest.CaptureFixture[str]) -> None:
         """
         What the receiver refuses is FAILURE, and one line a minute instead of one an attempt and signal.
         """
         with Receiver(lambda _request: Answer(status=401)) as receiver:
-            _at(receiver.url)
+            export_to(receiver.url)
             results = (SpanExporter().export(spans("one")), LogExporter().export(logs("two")))
             MetricExporter().shutdown()
 
@@ -327,13 +351,13 @@ class TestOtlp:
         assert "401" in said[0]
         assert receiver.counts()["spans"] == 0
 
-    def test_the_line_is_not_a_log_record(self, _at, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_line_is_not_a_log_record(self, export_to, caplog: pytest.LogCaptureFixture) -> None:
         """
         What upstream logs about the receiver reaches no handler, where it would be exported to that receiver.
         """
         caplog.set_level(logging.DEBUG)
         with Receiver(lambda _request: Answer(status=400)) as receiver:
-            _at(receiver.url)
+            export_to(receiver.url)
             SpanExporter().export(spans("one"))
 
         assert [record for record in caplog.records if "otlp" in record.name] == []

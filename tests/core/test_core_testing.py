@@ -84,15 +84,42 @@ class TestCapture:
 
         assert (point.value, point.sum) == (1, 40)
 
+    def test_a_level_that_the_app_has_set_stays(self) -> None:
+        """
+        INFO passes as in production, unless the application has chosen a level; afterwards it is as before.
+        """
+        root = logging.getLogger()
+        with capture() as default:
+            logging.getLogger("app").info("one")
+        after, before = root.level, logging.ERROR
+        root.setLevel(before)
+        try:
+            with capture() as chosen:
+                logging.getLogger("app").warning("two")
+        finally:
+            found = root.level
+            root.setLevel(after)
+
+        assert (after, found) == (logging.WARNING, before)
+        assert [record.log_record.body for record in default.logs] == ["one"]
+        assert chosen.logs == ()
+
     def test_the_block_may_raise(self) -> None:
         """
         An exception of the block comes out, and the capture is whole.
         """
-        with pytest.raises(LookupError), capture() as telemetry:
-            work()
-            raise LookupError
+        captured = []
 
-        assert len(telemetry.audit) == 2
+        def fail() -> None:
+            with capture() as telemetry:
+                captured.append(telemetry)
+                work()
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            fail()
+
+        assert len(captured[0].audit) == 2
 
     def test_the_journal_of_before_is_back(self, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
         """

@@ -66,12 +66,26 @@ found["modules"] = sorted(sys.modules)
 print(json.dumps(found))
 """
 
-EXTRAS = ("fastapi", "flask", "django", "celery", "httpx", "requests", "rich", "uvicorn", "yaml", "jsonschema", "starlette")
+EXTRAS = (
+    "fastapi",
+    "flask",
+    "django",
+    "celery",
+    "httpx",
+    "requests",
+    "rich",
+    "uvicorn",
+    "yaml",
+    "jsonschema",
+    "starlette",
+)
 LATER = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.instrumentation", "prometheus_client", "grpc")
 
 
 def watched(what: str, at: Path) -> dict[str, list[str]]:
-    ended = python(WATCH.replace("WHAT", what), at=at, OTEL_SERVICE_NAME="x", TACHOGRAPH_STRICT="1", PYTHONDONTWRITEBYTECODE="1")
+    ended = python(
+        WATCH.replace("WHAT", what), at=at, OTEL_SERVICE_NAME="x", TACHOGRAPH_STRICT="1", PYTHONDONTWRITEBYTECODE="1"
+    )
     found: dict[str, list[str]] = ended.said
     assert ended.stderr == ""
     return found
@@ -101,7 +115,8 @@ class TestImport:
         """
         The same watch reports what `configure` does, so that its silence above means something.
         """
-        found = watched("import tachograph; tachograph.configure(); tachograph.audit.record('config.change', action='X', resource='a:b')", tmp_path)
+        record = "tachograph.audit.record('config.change', action='X', resource='a:b')"
+        found = watched(f"import tachograph; tachograph.configure(); {record}", tmp_path)
 
         assert any(path.endswith("audit.jsonl") for path in found["written"])
         assert any("TACHOGRAPH_STRICT" in read for read in found["read"])
@@ -114,7 +129,7 @@ class TestImport:
         """
         code = (
             "import tachograph as t, os, json\n"
-            "with t.plan('p'), t.agent('a'), t.tool_call('x', effect='destructive'), t.llm_call('o', 'm'), t.stage('s'):\n"
+            "with t.plan('p'), t.agent('a'), t.tool_call('x', effect='destructive'), t.llm_call('o', 'm'):\n"
             "    before = os.path.exists('.tachograph')\n"
             "t.audit.record('config.change', action='UPDATE', resource='a:b')\n"
             "print(json.dumps([before, os.listdir('.tachograph')]))"

@@ -118,7 +118,9 @@ class TestJoining:
 
 class TestNothingTwice:
     @pytest.mark.parametrize(
-        ("code", "bodies"), [(LOGGING_INSTRUMENTOR, ["one", "two"]), (OLD_HANDLER, ["one"])], ids=["instrumentor", "handler"]
+        ("code", "bodies"),
+        [(LOGGING_INSTRUMENTOR, ["one", "two"]), (OLD_HANDLER, ["one"])],
+        ids=["instrumentor", "handler"],
     )
     @pytest.mark.parametrize("variable", [{}, {"OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "true"}], ids=["", "asked for"])
     def test_upstreams_logging_beside_ours(

@@ -111,7 +111,8 @@ class TestPrometheus:
         """
         orders = prometheus.until("query", query="app_orders_total")["result"]
         requests = prometheus.until(
-            "query", query='sum by (http_route) (http_server_request_duration_seconds_count{http_route="/orders/{number}"})'
+            "query",
+            query='sum by (http_route) (http_server_request_duration_seconds_count{http_route="/orders/{number}"})',
         )["result"]
 
         assert [each["value"][1] for each in orders] == ["5"]
@@ -143,7 +144,12 @@ class TestPrometheus:
         """
         text = get(f"http://{app[0]}/metrics")[2]
         done = subprocess.run(
-            [program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False, timeout=60
+            [program("promtool"), "check", "metrics"],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -54,9 +54,7 @@ def how(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module", params=["local", "server"])
-def evidence(
-    request: pytest.FixtureRequest, how: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Evidence]:
+def evidence(request: pytest.FixtureRequest, how: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
     with Receiver() as receiver:
         inbox = receiver if request.param == "server" else None
         configured = {"APP_CONFIGURE": "planner"} if how.endswith("configure") else {}
@@ -284,13 +282,7 @@ class TestTelemetry:
         assert ended.returncode == 0
         assert receiver.counts()["spans"] == 0
 
-    @pytest.mark.parametrize(
-        "mode",
-        [
-            pytest.param("local", marks=pytest.mark.xfail(reason="TextfileWriter.flush: False with nothing to say")),
-            "server",
-        ],
-    )
+    @pytest.mark.parametrize("mode", ["local", "server"])
     def test_what_left_is_told_truly(self, mode: str, tmp_path: Path) -> None:
         """
         `flush` says True with nothing to send, and after everything was sent.

@@ -185,6 +185,22 @@ class TestWrongValues:
         assert ended.notices[0].startswith("refusing to start: ")
         assert value in ended.notices[0]
 
+    def test_a_protocol_that_is_not_spoken(self, tmp_path: Path) -> None:
+        """
+        OTEL_EXPORTER_OTLP_PROTOCOL=grpc is one line, and http/protobuf is sent.
+        """
+        with Receiver() as receiver:
+            ended = script(
+                tmp_path,
+                OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+                OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+                OTEL_EXPORTER_PROMETHEUS_PORT="0",
+            )
+
+        assert len(ended.notices) == 1
+        assert "write http/protobuf" in ended.notices[0]
+        assert len(receiver.spans) == ended.said["spans"]
+
     def test_strict_has_nothing_against_right_values(self, tmp_path: Path) -> None:
         """
         With TACHOGRAPH_STRICT an app whose settings can be used runs as always.
@@ -223,23 +239,25 @@ class TestWhatCannotBeHad:
 
         assert ended.returncode == 0
         assert len(ended.notices) == 1
-        assert all(word in ended.notices[0] for word in (port, "Address already in use", "OTEL_EXPORTER_PROMETHEUS_PORT"))
+        assert all(
+            word in ended.notices[0] for word in (port, "Address already in use", "OTEL_EXPORTER_PROMETHEUS_PORT")
+        )
         assert len(receiver.spans) == ended.said["spans"]
         assert receiver.points
 
     def test_a_directory_that_cannot_be_made(self, tmp_path: Path) -> None:
         """
-        Each file that cannot be written is one line that names it; the app runs, to its own end.
+        One line says that telemetry's files cannot be written, another that audit records are dropped; the app runs.
         """
         (tmp_path / "file").touch()
         ended = script(tmp_path, tmp_path / "file" / "x", APP_EXIT="3")
-        files = ("audit.jsonl", "traces.jsonl", "logs.jsonl", "metrics.unknown_service.prom")
 
         assert ended.returncode == 3
         assert len(ended.console) == ended.said["logs"]
-        assert len(ended.notices) == len(files)
-        for file in files:
-            assert sum(file in line and "Not a directory" in line for line in ended.notices) == 1
+        assert len(ended.notices) == 2, ended.notices
+        assert all("Not a directory" in line for line in ended.notices)
+        assert sum("audit record dropped" in line for line in ended.notices) == 1
+        assert sum("cannot write" in line for line in ended.notices) == 1
 
     def test_a_collector_that_is_not_there(self, tmp_path: Path) -> None:
         """

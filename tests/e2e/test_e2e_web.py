@@ -216,10 +216,12 @@ class TestOneRequest:
 
     def test_exemplars_name_the_trace(self, evidence: Evidence) -> None:
         """
-        An exemplar on /metrics leads to a request that there is.
+        An exemplar on /metrics leads to a request that there is; a textfile cannot carry any.
         """
         if evidence.receiver is None:
-            pytest.skip("local mode serves no /metrics, and a textfile carries no exemplars")
+            assert not [line for line in evidence.ended.lines("metrics.unknown_service.prom") if " # {" in line]
+            return
+
         found = families(evidence.openmetrics, openmetrics=True)
 
         assert exemplars(found, "app_order_size_bucket")
@@ -272,6 +274,33 @@ class TestEnd:
             bare.kill()
 
         assert evidence.ended.returncode == status
+
+
+class TestConfiguredByTheApp:
+    @pytest.mark.parametrize("mode", ["local", "server"])
+    def test_sigterm_loses_nothing(self, mode: str, tmp_path: Path) -> None:
+        """
+        An app that calls `configure()` while uvicorn already handles SIGTERM loses nothing that was answered.
+        """
+        port = free_port()
+        with Receiver() as receiver:
+            sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_EXPORTER_PROMETHEUS_PORT": "0"}
+            running = start(
+                "uvicorn", "configured:app", "--port", str(port),
+                at=tmp_path, zero_code=False, APP_PORT=str(port), **(sent if mode == "server" else {}),
+            )  # fmt: skip
+            try:
+                running.wait_for_port(port)
+                order(port)
+                said = json.loads(get(f"http://127.0.0.1:{port}/said")[2])
+                ended = running.stop()
+            finally:
+                running.kill()
+        spans, logs = (ended.spans, ended.logs) if mode == "local" else (receiver.spans, receiver.logs)
+
+        assert sum(span.name == "execute_tool reserve" for span in spans) == said["tools"]
+        assert sum(log.scope.startswith("app.") for log in logs) == said["stdlib"] + said["structlog"]
+        assert len(ended.audit) == said["audit"]
 
 
 def test_the_environment_of_these_tests_is_clean() -> None:

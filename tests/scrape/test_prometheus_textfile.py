@@ -120,7 +120,7 @@ class TestWriter:
         path.parent.parent.joinpath("metrics").write_text("in the way")
         writer = TextfileWriter(bench.reader, path, 60)
         assert [writer.flush(), writer.flush()] == [False, False]
-        assert capsys.readouterr().err.count("is not written: ") == 1
+        assert capsys.readouterr().err.count("cannot write ") == 1
         Path(path.parent).unlink()
         assert writer.flush() is True
 

@@ -29,7 +29,6 @@ class Log:
     attributes: Mapping[str, Any] = field(repr=False)
     resource: Mapping[str, Any] = field(repr=False)
 
-
     @property
     def is_copy(self) -> bool:
         """Whether it is the copy of a line of the audit journal."""
@@ -128,7 +127,15 @@ def value(any_value: Any) -> Any:
     if hasattr(any_value, "WhichOneof"):
         kind = any_value.WhichOneof("value")
     else:
-        kinds = ("string_value", "bool_value", "int_value", "double_value", "array_value", "kvlist_value", "bytes_value")
+        kinds = (
+            "string_value",
+            "bool_value",
+            "int_value",
+            "double_value",
+            "array_value",
+            "kvlist_value",
+            "bytes_value",
+        )
         kind = next((each for each in kinds if getattr(any_value, each) is not None), None)
     if kind is None:
         return None

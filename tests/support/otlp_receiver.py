@@ -7,8 +7,8 @@ An OTLP http/protobuf receiver that decodes and counts, in this process or as on
         run_the_app(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
     assert len(receiver.spans) == 10
 
-A `Behaviour` decides what an export is answered: a status, a delay, a partial success, silence, a reset. What it refuses
-is not counted as received.
+A `Behaviour` decides what an export is answered: a status, a delay, a partial success, silence, a reset. What it
+refuses is not counted as received.
 
 As a process: `python -m support.otlp_receiver PORT`; `GET /counts` answers with the counts as JSON.
 """

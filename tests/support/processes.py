@@ -92,7 +92,9 @@ class Ended(Files):
     @property
     def notices(self) -> list[str]:
         """The lines that tachograph addressed to the operator."""
-        return [line.removeprefix("tachograph: ") for line in self.stderr.splitlines() if line.startswith("tachograph: ")]
+        return [
+            line.removeprefix("tachograph: ") for line in self.stderr.splitlines() if line.startswith("tachograph: ")
+        ]
 
     @property
     def console(self) -> list[dict[str, Any]]:
@@ -214,7 +216,11 @@ def get(url: str, **headers: str) -> tuple[int, dict[str, str], str]:
     request = urllib.request.Request(url, headers={key.replace("_", "-"): value for key, value in headers.items()})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:
-            return response.status, {key.lower(): value for key, value in response.headers.items()}, response.read().decode()
+            return (
+                response.status,
+                {key.lower(): value for key, value in response.headers.items()},
+                response.read().decode(),
+            )
     except urllib.error.HTTPError as error:
         with error:
             return error.code, {key.lower(): value for key, value in error.headers.items()}, error.read().decode()

@@ -25,7 +25,7 @@ _KEPT = 4
 
 class LineFile:
     """
-    A text stream for whole lines: each `write` is one append, so that lines of several processes never mix.
+    A text stream for whole lines: each `write` is one append under a lock, so that lines of processes never mix.
 
     The folder and the file are made at the first write. A file that would grow beyond a quarter of `limit` bytes is
     renamed to `<stem>.1<suffix>` and so on; four are kept, the live one included. A disk that refuses costs the line:
@@ -48,7 +48,7 @@ class LineFile:
         except OSError as error:
             self.failed = True
             self._drop_descriptor()
-            notice_at_most(f"file {self._path}", f"cannot write {self._path}: {error.strerror or error}")
+            notice_at_most(f"disk {self._path.parent}", f"cannot write {self._path}: {error.strerror or error}")
         return len(line)
 
     def flush(self) -> None:
@@ -59,13 +59,24 @@ class LineFile:
         self._drop_descriptor()
 
     def _append(self, data: bytes) -> None:
+        while not self._appended(data):
+            continue
+
+    def _appended(self, data: bytes) -> bool:
+        """Append under a lock on the file, or return False when another one has to be opened first."""
         descriptor = self._current()
-        if os.fstat(descriptor).st_size + len(data) > self._segment:
-            descriptor = self._rotated(descriptor, len(data))
-        if _is_torn(descriptor):
-            data = b"\n" + data
-        while data:
-            data = data[os.write(descriptor, data) :]
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            if not _is_at(descriptor, self._path):  # somebody rotated it while we waited
+                return False
+            size = os.fstat(descriptor).st_size
+            if size and size + len(data) > self._segment:
+                self._shift()
+                return False
+            _write(descriptor, data if _ends_a_line(descriptor, size) else b"\n" + data)
+            return True
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _current(self) -> int:
         """Return a descriptor of the file that stands at the path now."""
@@ -75,17 +86,6 @@ class LineFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         return self._descriptor
-
-    def _rotated(self, descriptor: int, incoming: int) -> int:
-        """Rotate under a lock on the full file; whoever comes second finds it renamed already."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and size + incoming > self._segment and _is_at(descriptor, self._path):
-                self._shift()
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-        return self._current()
 
     def _shift(self) -> None:
         for number in range(_KEPT - 1, 0, -1):
@@ -130,6 +130,8 @@ class _PerProcess(Generic[E]):
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
+        if self._made is not None:
+            self._made[1].close()  # an inherited descriptor would keep a lock of a parent that dies
         self._made = None
 
 
@@ -194,6 +196,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
-def _is_torn(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+def _ends_a_line(descriptor: int, size: int) -> bool:
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

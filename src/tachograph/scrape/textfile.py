@@ -101,7 +101,7 @@ class TextfileWriter:
             write_textfile(self._path, chunks)
         except OSError as error:
             reason = error.strerror or error
-            notice_at_most(f"textfile {self._path}", f"the metrics file {self._path} is not written: {reason}")
+            notice_at_most(f"disk {self._path.parent}", f"cannot write {self._path}: {reason}")
             return False
         return True
 

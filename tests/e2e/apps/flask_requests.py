@@ -1,4 +1,4 @@
-"""Flask, requests and stdlib logging, none of them told about telemetry; `/said` answers with the app's own counting."""
+"""Flask, requests and stdlib logging, none told about telemetry; `/said` answers with the app's own counting."""
 
 import logging
 import os

@@ -1,8 +1,8 @@
 """
 A plain script: stdlib logging, operations, audit. It counts what it does and says so on stdout at the end.
 
-`APP_CONFIGURE=name` calls `tachograph.configure(name)` first, as a script without zero code does; `APP_WAIT=1` waits for
-a signal instead of ending; `APP_EXIT=n` ends with that status.
+`APP_CONFIGURE=name` calls `tachograph.configure(name)` first, as a script without zero code does; `APP_WAIT=1` waits
+for a signal instead of ending; `APP_EXIT=n` ends with that status.
 """
 
 import json
@@ -63,7 +63,9 @@ def step(number: int) -> None:
         if number % 5 == 4:
             call.outcome = "blocked"
     if number % 10 == 0:
-        tachograph.audit.record("config.change", actor="user:ada", action="UPDATE", resource="setting:model", key="model")
+        tachograph.audit.record(
+            "config.change", actor="user:ada", action="UPDATE", resource="setting:model", key="model"
+        )
         logging.info("sandbox.activity", extra={"audit": True, "resource": "deploy:web"})
         said["audit"] += 2
         said["marked"] += 1
