@@ -4,19 +4,60 @@ import sys
 from pathlib import Path
 
 from tachograph import catalogue, errors
-from tachograph.catalogue.prometheus import label_name, metric_name
+from tachograph.catalogue import events, render
 from tachograph.settings import declarations
 
 REFERENCE = Path(__file__).parent / "reference"
 
 HEAD = "<!-- Written by docs/generate.py; change the declarations, not this page. -->\n\n"
 
+METRICS_INTRODUCTION = """# Metrics
+
+Every instrument of tachograph, as declared in `tachograph.catalogue`, with its name on each route to Prometheus. A
+value that a label does not admit becomes `_OTHER`, is counted in `tachograph.telemetry.label_overflow`, and is said
+once on stderr. [Metrics of your own](../how-to/own-metrics.md) are declared in the same way.
+"""
+
+FOREIGN_INTRODUCTION = """# Metrics of others
+
+Recorded by the instrumentations of web frameworks and clients under the names of OpenTelemetry's semantic conventions.
+"""
+
+EVENTS_INTRODUCTION = """What is recorded in the [audit journal](audit-format.md). The list is closed: another name is
+recorded all the same, and said once on stderr. `meta` lists what a record of the event must tell beside what every
+record does; the functions of tachograph write null where it is unknown.
+
+"""
+
+OWN_EVENTS_INTRODUCTION = """Only the journal itself writes these; others that use such a name get `foreign.` before it.
+A log record that asks to be audited and has no event name is `log.audit`.
+
+"""
+
+ROUTES: dict[render.Route, str] = {
+    "scrape": "`/metrics` and textfile",
+    "collector": "OTLP through the Collector's Prometheus exporter",
+}
+
 
 def metrics_page() -> str:
-    """Every instrument with its Prometheus name, unit, labels and bounds."""
-    parts = [HEAD + "# Metrics\n\nEvery instrument of tachograph, as declared in `tachograph.catalogue`.\n"]
+    """Every instrument with its name on each route, unit, labels and bounds."""
+    parts = [HEAD + METRICS_INTRODUCTION]
     parts.extend(_instrument(each) for each in sorted(catalogue.INSTRUMENTS, key=lambda each: each.name))
+    parts.append(FOREIGN_INTRODUCTION)
+    parts.extend(_foreign(each) for each in catalogue.FOREIGN)
     return "\n".join(parts)
+
+
+def events_page() -> str:
+    """Every audit event with its verbs and the meta that each record of it has."""
+    rows = "\n".join(_event(each) for each in catalogue.EVENTS)
+    own = "\n".join(f"| `{each.name}` | {each.description} |" for each in events.OWN_EVENTS)
+    return (
+        f"{HEAD}# Events\n\n{EVENTS_INTRODUCTION}"
+        f"| event | meaning | verbs | meta |\n|---|---|---|---|\n{rows}\n\n"
+        f"## The journal's own\n\n{OWN_EVENTS_INTRODUCTION}| event | meaning |\n|---|---|\n{own}\n"
+    )
 
 
 def settings_page() -> str:
@@ -40,33 +81,50 @@ def errors_page() -> str:
     return f"{HEAD}# Errors\n\n```text{_tree()}```\n\n" + "\n".join(entries)
 
 
-PAGES = {"metrics.md": metrics_page, "settings.md": settings_page, "errors.md": errors_page}
+PAGES = {"metrics.md": metrics_page, "events.md": events_page, "settings.md": settings_page, "errors.md": errors_page}
 
 
 def _instrument(each: catalogue.Instrument) -> str:
-    labels = ", ".join(f"`{label.name}` ({_values(label)})" for label in each.labels) or "none"
-    bounds = f"- bounds: {', '.join(str(bound) for bound in each.bounds)}\n" if each.bounds else ""
-    return (
-        f"## {each.name}\n\n{each.description}\n\n"
-        f"- kind: {each.kind.replace('_', '-')}, unit `{each.unit}`\n"
-        f"- Prometheus: `{metric_name(each.name, each.unit, each.kind)}`"
-        f"{_prometheus_labels(each)}\n"
-        f"- labels: {labels}\n{bounds}"
-    )
+    labels = "".join(f"\n  - `{label.name}`: {_values(label)}" for label in each.labels) or " none"
+    return f"{_head(each)}- labels:{labels}\n{_bounds(each)}"
 
 
-def _prometheus_labels(each: catalogue.Instrument) -> str:
-    names = ", ".join(f"`{label_name(label.name)}`" for label in each.labels)
-    return f" with {names}" if names else ""
+def _foreign(each: catalogue.Instrument) -> str:
+    return f"{_head(each)}- labels: {', '.join(f'`{label.name}`' for label in each.labels)}\n{_bounds(each)}"
+
+
+def _head(each: catalogue.Instrument) -> str:
+    routes = "".join(f"- {title}: {_route(each, route)}\n" for route, title in ROUTES.items())
+    kind = each.kind.replace("_", "-")
+    return f"## {each.name}\n\n{each.description}\n\n- kind: {kind}, unit `{each.unit}`\n{routes}"
+
+
+def _route(each: catalogue.Instrument, route: render.Route) -> str:
+    names = ", ".join(f"`{name}`" for name in render.labels(each, route))
+    return f"`{render.family(each, route)}` ({render.series_type(each)})" + (f" with {names}" if names else "")
+
+
+def _bounds(each: catalogue.Instrument) -> str:
+    return f"- bounds: {', '.join(str(bound) for bound in each.bounds)}\n" if each.bounds else ""
 
 
 def _values(label: catalogue.Label) -> str:
-    return ", ".join(label.values) if label.values is not None else f"open, {label.cap} values"
+    words = ", ".join(label.words)
+    if label.is_closed:
+        return words
+    if label.declarable:
+        return f"{f'{words}, and ' if words else ''}what the application declares; open, {label.cap} values, until then"
+    return f"open, {label.cap} values"
+
+
+def _event(each: catalogue.Event) -> str:
+    meta = ", ".join(f"`{key}`" for key in each.meta)
+    return f"| `{each.name}` | {each.description} | {' '.join(each.verbs)} | {meta} |"
 
 
 def _default(value: object) -> str:
     if value is None or value in ("", ()):
-        return "–"
+        return "–"  # noqa: RUF001 - what readers see
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"`{value}`"

@@ -1,6 +1,8 @@
 """The only module that touches OpenTelemetry's underscored or incubating paths, each detected before it is used."""
 
 import inspect
+import sys
+from collections.abc import Callable
 from contextvars import Token
 from importlib import metadata
 from typing import IO, TYPE_CHECKING, Any
@@ -65,3 +67,22 @@ def cardinality_limits(reader: type, limit: int) -> dict[str, Any]:
         return {}
     kinds = ("Counter", "UpDownCounter", "Histogram", "ObservableCounter", "ObservableUpDownCounter", "ObservableGauge")
     return {"cardinality_limits": {getattr(metrics, kind): limit for kind in kinds}}
+
+
+def hook_server_spans(make: Callable[[Any], Any]) -> Callable[[], None]:
+    """Put `make(original)` in place of what upstream's instrumentations start a request's span with; returns undo."""
+    from opentelemetry.instrumentation import utils
+
+    name = "_start_internal_or_server_span"
+    original = getattr(utils, name, None)
+    if original is None:
+        return lambda: None
+    ours = make(original)
+
+    def put(before: Any, after: Any) -> None:
+        for module, loaded in list(sys.modules.items()):
+            if module.startswith("opentelemetry.instrumentation.") and getattr(loaded, name, None) is before:
+                setattr(loaded, name, after)
+
+    put(original, ours)
+    return lambda: put(ours, original)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
 from tachograph._otel import detach
@@ -30,6 +30,7 @@ _IDS_KEY = "tachograph.ids"
 _AGENT_KEY = "tachograph.agent"
 _RECEIVER_KEY = "tachograph.receiver"
 _RECEIVED_KEY = "tachograph.received"
+_STARTER_KEY = "tachograph.starter"
 _HERE = "localhost"
 _RESERVED = ("trace_id", "span_id", "trace_flags", "service", "timestamp", "level", "logger", "event", "message")
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -144,6 +145,17 @@ def received(carrier: Any, getter: Any = None) -> Context:
 def is_received(context: Context | None) -> bool:
     """Tell whether `context` is being read by `received`, where no id is made."""
     return context is not None and context.get(_RECEIVED_KEY) is True
+
+
+def of_starter(context: Context) -> Context:
+    """Return `context` marked as that of whoever started this process, which is not that of a request it serves."""
+    return otel_context.set_value(_STARTER_KEY, True, context)
+
+
+def is_of_starter() -> bool:
+    """Tell whether the current context is the starter's, with no span of this process opened since."""
+    started = otel_context.get_value(_STARTER_KEY) is True
+    return started and trace.get_current_span().get_span_context().is_remote
 
 
 def toward(host: str, context: Context | None = None) -> Context:

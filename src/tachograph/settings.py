@@ -99,11 +99,29 @@ class Settings:
         (),
         "Hosts, `*.suffixes` and networks that may receive correlation ids, beside private and cluster-internal ones.",
     )
+    correlation_ids: tuple[str, ...] = variable(
+        "TACHOGRAPH_CORRELATION_IDS",
+        parsers.names,
+        (),
+        "Ids of the application, such as `delivery_id`, that are taken over from an incoming request.",
+    )
     series_limit: int = variable(
         "TACHOGRAPH_SERIES_LIMIT",
         parsers.count,
         2000,
         "Label sets a metric and process; the rest is counted as overflow (SDK 1.45.2 or later).",
+    )
+    heartbeat: float = variable(
+        "TACHOGRAPH_HEARTBEAT",
+        parsers.seconds,
+        30.0,
+        "Seconds between two log lines about each agent and plan in progress; 0: none.",
+    )
+    prices_file: Path | None = variable(
+        "TACHOGRAPH_PRICES_FILE",
+        parsers.path,
+        None,
+        "JSON file with your own rates for models, in USD per million tokens.",
     )
     shutdown_timeout: float = variable(
         "TACHOGRAPH_SHUTDOWN_TIMEOUT", parsers.seconds, 2.0, "Seconds that an exit may wait, for all signals together."
@@ -122,6 +140,12 @@ class Settings:
     )
     propagators: tuple[str, ...] | None = variable(
         "OTEL_PROPAGATORS", parsers.names, None, "Propagators; default `tracecontext,baggage,tachograph`."
+    )
+    traces_sampler: str | None = variable(
+        "OTEL_TRACES_SAMPLER", parsers.text, None, "A sampler of the specification, or an installed one."
+    )
+    traces_sampler_argument: str | None = variable(
+        "OTEL_TRACES_SAMPLER_ARG", parsers.text, None, "Argument of the sampler, such as a ratio."
     )
     traces_exporter: tuple[str, ...] | None = variable(
         "OTEL_TRACES_EXPORTER", parsers.names, None, "`otlp`, `file`, `console`, `none`, or an installed exporter."
@@ -214,6 +238,11 @@ class Settings:
 def declarations() -> tuple["Field[Any]", ...]:
     """Every declared setting, in order, as dataclass fields with `variable`, `parse` and `help` in their metadata."""
     return tuple(each for each in fields(Settings) if "variable" in each.metadata)
+
+
+def process_environment() -> dict[str, str]:
+    """Return a copy of the process environment, for a child or for a carrier of context."""
+    return dict(os.environ)
 
 
 def environment_default(variable_name: str, value: str) -> None:

@@ -18,41 +18,14 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from tachograph.catalogue import events
 from tachograph.intake import AuditEvent
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-LOG_EVENT = "log.audit"
-EVENTS = frozenset(
-    {
-        "agent.tool.call",
-        "agent.guard.violation",
-        "agent.approval.requested",
-        "agent.approval.decided",
-        "agent.policy.violation",
-        "agent.plan.transition",
-        "agent.delegation",
-        "auth.authentication",
-        "auth.authorization",
-        "secret.access",
-        "config.change",
-        "sandbox.activity",
-        "security.finding",
-        "budget.exceeded",
-    }
-)
-OWN_EVENTS = frozenset(
-    {
-        "audit.segment.start",
-        "audit.writer.start",
-        "audit.writer.stop",
-        "audit.checkpoint",
-        "audit.recovered",
-        "audit.dropped",
-        "audit.rollback_detected",
-        "audit.segment.purged",
-    }
-)
+LOG_EVENT = events.LOG_EVENT
+EVENTS = frozenset(each.name for each in events.EVENTS)
+OWN_EVENTS = frozenset(each.name for each in events.OWN_EVENTS)
 KNOWN_EVENTS = EVENTS | OWN_EVENTS | {LOG_EVENT}
 FOREIGN = "foreign."
 OUTCOMES = frozenset({"success", "failure", "unknown"})

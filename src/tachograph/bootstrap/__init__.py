@@ -6,16 +6,17 @@ Importing it imports no SDK; `configure` does.
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tachograph import audit, intake
+from tachograph import audit, correlation, intake
 from tachograph.bootstrap import components
 from tachograph.bootstrap.exits import at_exit
 from tachograph.bootstrap.plan import exporters
 from tachograph.bootstrap.telemetry import Part, Telemetry
-from tachograph.errors import ConfigurationError
+from tachograph.contain import contain
+from tachograph.errors import ConfigurationError, DeclarationError
 from tachograph.notices import notice
-from tachograph.settings import UNKNOWN_SERVICE, Settings, environment_default
+from tachograph.settings import UNKNOWN_SERVICE, Settings, environment_default, process_environment
 
 __all__ = ["Telemetry", "configure", "current", "journal_options", "prepare_environment", "service_name"]
 
@@ -96,6 +97,7 @@ def _build(settings: Settings) -> Telemetry:
     _start_logging(telemetry, service)
     telemetry.undo.append(at_exit(telemetry.shutdown, lambda: telemetry.flush(settings.shutdown_timeout)))
     _watch_frameworks(telemetry)
+    _carry_context(telemetry)
     return telemetry
 
 
@@ -105,6 +107,56 @@ def _watch_frameworks(telemetry: Telemetry) -> None:
     settings = telemetry.settings
     if not settings.sdk_disabled:
         celery.watch(lambda: telemetry.flush(settings.shutdown_timeout), settings.queue_depth_interval)
+
+
+def _carry_context(telemetry: Telemetry) -> None:
+    """Keep context where instrumentations lose it, and go on in the one that this process was started with."""
+    from tachograph.integrations import (
+        django,
+        environment,
+        flask,
+        processes,
+        requests,
+        responses,
+        subprocesses,
+        threads,
+        urllib,
+    )
+
+    settings = telemetry.settings
+    _declare_ids(settings)
+    if settings.sdk_disabled:
+        return
+    hooks: tuple[Callable[[], Callable[[], None]], ...] = (
+        lambda: _put_in_force(settings),
+        lambda: responses.install(settings.request_id_header),
+        threads.install,
+        processes.install,
+        subprocesses.install,
+        flask.install,
+        django.install,
+        requests.install,
+        urllib.install,
+        lambda: environment.install(process_environment()),
+    )
+    for install in hooks:
+        with contain("bootstrap.hooks"):
+            telemetry.undo.append(install())
+
+
+def _put_in_force(settings: Settings) -> Callable[[], None]:
+    from tachograph import propagation
+
+    propagation.put_in_force(settings)
+    return lambda: propagation.put_in_force(None)
+
+
+def _declare_ids(settings: Settings) -> None:
+    for key in settings.correlation_ids:
+        try:
+            correlation.declare(key)
+        except DeclarationError as error:
+            notice(f"TACHOGRAPH_CORRELATION_IDS: {error}")
 
 
 def service_name(telemetry: Telemetry) -> str:

@@ -16,12 +16,16 @@ from tachograph.bootstrap.telemetry import Part
 from tachograph.catalogue import health, labels
 from tachograph.contain import faults
 from tachograph.fork import after_fork
-from tachograph.metrics import RECORDER
+from tachograph.genai import pricing
+from tachograph.metrics import RECORDER, Values
+from tachograph.operations import heartbeat
 from tachograph.scrape import app
 from tachograph.scrape.exporter import serve
 from tachograph.scrape.reader import PrometheusReader
 from tachograph.scrape.textfile import TextfileWriter
 from tachograph.settings import Settings
+
+_SERIES_SHOWN = 20
 
 
 @dataclass
@@ -67,7 +71,9 @@ def start(made: Outlets, settings: Settings, exporters: Exporters) -> None:
     if made.writer is not None:
         made.writer.start()
     after_fork(lambda: _rebuild(made))
-    observe_health()
+    pricing.configure(settings.prices_file)
+    heartbeat.configure(settings.heartbeat)
+    observe_health(settings.series_limit)
 
 
 def part(provider: MeterProvider, made: Outlets, *, ours: bool) -> Part:
@@ -94,8 +100,10 @@ def in_force() -> MeterProvider | None:
     return provider if isinstance(provider, MeterProvider) else None
 
 
-def observe_health() -> None:
+def observe_health(series_limit: int = 2000) -> None:
     """Let the catalogue's health instruments be read at every collection."""
+    RECORDER.observe(health.SERIES, _most_series)
+    RECORDER.observe(health.SERIES_LIMIT, lambda: [(series_limit, {})])
     RECORDER.observe(health.FAULTS, lambda: [(n, {labels.WHERE.name: where}) for where, n in faults().items()])
     RECORDER.observe(
         health.LABEL_OVERFLOW,
@@ -114,7 +122,13 @@ def observe_health() -> None:
     RECORDER.observe(health.AUDIT_HEAD, lambda: [(head, {})] if (head := audit.head()) else [])
 
 
+def _most_series() -> Values:
+    most = sorted(RECORDER.series().items(), key=lambda item: item[1], reverse=True)[:_SERIES_SHOWN]
+    return [(number, {labels.INSTRUMENT.name: instrument}) for instrument, number in most]
+
+
 def _rebuild(made: Outlets) -> None:
+    RECORDER.after_fork()
     for reader in made.readers:
         if isinstance(reader, PrometheusReader):
             reader.after_fork()

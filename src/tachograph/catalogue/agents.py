@@ -1,17 +1,7 @@
-"""Agents, their tools and their language models."""
+"""Agents, and how many there are."""
 
-from tachograph.catalogue.bounds import FIRST_CHUNK_SECONDS, RUN_SECONDS, TURNS, WORK_SECONDS
-from tachograph.catalogue.labels import (
-    AGENT,
-    FINISH_REASON,
-    MODEL,
-    OPERATION,
-    OUTCOME,
-    PROVIDER,
-    TOKEN_DETAIL,
-    TOKEN_TYPE,
-    TOOL,
-)
+from tachograph.catalogue.bounds import RUN_SECONDS, TURNS
+from tachograph.catalogue.labels import AGENT, AGENT_STATUS, FINISH_REASON, OUTCOME, POPULATION_STATUS, TRUST_LEVEL
 from tachograph.catalogue.model import Instrument
 
 AGENT_INVOCATIONS = Instrument(
@@ -51,6 +41,20 @@ AGENT_TURNS_PER_INVOCATION = Instrument(
     labels=(AGENT,),
     bounds=TURNS,
 )
+AGENT_GUARDRAIL_RETRIES = Instrument(
+    name="tachograph.agent.guardrail_retries",
+    kind="counter",
+    unit="{retry}",
+    description="Attempts that an agent repeated because a guardrail refused the one before.",
+    labels=(AGENT,),
+)
+AGENT_HANDOFFS = Instrument(
+    name="tachograph.agent.handoffs",
+    kind="counter",
+    unit="{handoff}",
+    description="Work that an agent handed to another, by the agent that handed it over.",
+    labels=(AGENT,),
+)
 AGENT_FINISH = Instrument(
     name="tachograph.agent.finish",
     kind="counter",
@@ -58,64 +62,31 @@ AGENT_FINISH = Instrument(
     description="Agent invocations, by the reason why they ended.",
     labels=(AGENT, FINISH_REASON),
 )
-TOOL_CALLS = Instrument(
-    name="tachograph.tool.calls",
-    kind="counter",
-    unit="{call}",
-    description="Tool calls, by how they ended.",
-    labels=(TOOL, OUTCOME),
+AGENT_POPULATION = Instrument(
+    name="tachograph.agent.population",
+    kind="gauge",
+    unit="{agent}",
+    description="Agents that there are, by status and trust level, as the application last said.",
+    labels=(AGENT_STATUS, TRUST_LEVEL),
 )
-TOOL_DURATION = Instrument(
-    name="tachograph.tool.duration",
-    kind="histogram",
-    unit="s",
-    description="Time that a tool call took.",
-    labels=(TOOL, OUTCOME),
-    bounds=WORK_SECONDS,
+TASK_POPULATION = Instrument(
+    name="tachograph.task.population",
+    kind="gauge",
+    unit="{task}",
+    description="Tasks that there are, by status and agent, as the application last said.",
+    labels=(POPULATION_STATUS, AGENT),
 )
-LLM_CALLS = Instrument(
-    name="tachograph.llm.calls",
-    kind="counter",
-    unit="{call}",
-    description="Language model calls, by how they ended.",
-    labels=(PROVIDER, MODEL, OPERATION, OUTCOME),
+COORDINATION_EFFICIENCY = Instrument(
+    name="tachograph.coordination.efficiency",
+    kind="gauge",
+    unit="1",
+    description="Share of the agents' work that was not coordination, as the application last said.",
 )
-LLM_DURATION = Instrument(
-    name="tachograph.llm.duration",
-    kind="histogram",
-    unit="s",
-    description="Time that a language model call took.",
-    labels=(PROVIDER, MODEL, OPERATION, OUTCOME),
-    bounds=WORK_SECONDS,
-)
-LLM_TIME_TO_FIRST_CHUNK = Instrument(
-    name="tachograph.llm.time_to_first_chunk",
-    kind="histogram",
-    unit="s",
-    description="Time from a streamed request to the first chunk of its answer.",
-    labels=(PROVIDER, MODEL),
-    bounds=FIRST_CHUNK_SECONDS,
-)
-LLM_TOKENS = Instrument(
-    name="tachograph.llm.tokens",
-    kind="counter",
-    unit="{token}",
-    description="Tokens used; input and output add up.",
-    labels=(PROVIDER, MODEL, AGENT, TOKEN_TYPE),
-)
-LLM_TOKENS_DETAIL = Instrument(
-    name="tachograph.llm.tokens.detail",
-    kind="counter",
-    unit="{token}",
-    description="Parts of the tokens used (cache reads and writes, reasoning); never to be added to them.",
-    labels=(PROVIDER, MODEL, TOKEN_DETAIL),
-)
-LLM_CALLS_WITHOUT_USAGE = Instrument(
-    name="tachograph.llm.calls_without_usage",
-    kind="counter",
-    unit="{call}",
-    description="Language model calls that succeeded without saying how many tokens they used.",
-    labels=(PROVIDER, MODEL),
+COORDINATION_OVERHEAD = Instrument(
+    name="tachograph.coordination.overhead",
+    kind="gauge",
+    unit="1",
+    description="Share of the agents' work that was coordination, as the application last said.",
 )
 
 INSTRUMENTS = (
@@ -124,13 +95,11 @@ INSTRUMENTS = (
     AGENT_ACTIVE,
     AGENT_TURNS,
     AGENT_TURNS_PER_INVOCATION,
+    AGENT_GUARDRAIL_RETRIES,
+    AGENT_HANDOFFS,
     AGENT_FINISH,
-    TOOL_CALLS,
-    TOOL_DURATION,
-    LLM_CALLS,
-    LLM_DURATION,
-    LLM_TIME_TO_FIRST_CHUNK,
-    LLM_TOKENS,
-    LLM_TOKENS_DETAIL,
-    LLM_CALLS_WITHOUT_USAGE,
+    AGENT_POPULATION,
+    TASK_POPULATION,
+    COORDINATION_EFFICIENCY,
+    COORDINATION_OVERHEAD,
 )

@@ -17,6 +17,19 @@ LABEL_OVERFLOW = Instrument(
     description="Label values that became _OTHER because their label did not admit them.",
     labels=(INSTRUMENT, LABEL),
 )
+SERIES = Instrument(
+    name="tachograph.telemetry.series",
+    kind="gauge",
+    unit="{series}",
+    description="Label sets that a declared instrument has had in this process, for the 20 with the most.",
+    labels=(INSTRUMENT,),
+)
+SERIES_LIMIT = Instrument(
+    name="tachograph.telemetry.series_limit",
+    kind="gauge",
+    unit="{series}",
+    description="Label sets that a metric of this process may have.",
+)
 AUDIT_RECORDS = Instrument(
     name="tachograph.audit.records",
     kind="counter",
@@ -31,4 +44,11 @@ AUDIT_HEAD = Instrument(
     description="Sequence number of the journal's last record known to this process.",
 )
 
-INSTRUMENTS = (FAULTS, LABEL_OVERFLOW, AUDIT_RECORDS, AUDIT_HEAD)
+INSTRUMENTS = (
+    FAULTS,
+    LABEL_OVERFLOW,
+    SERIES,
+    SERIES_LIMIT,
+    AUDIT_RECORDS,
+    AUDIT_HEAD,
+)

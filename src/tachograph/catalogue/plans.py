@@ -1,7 +1,7 @@
-"""Plans, pipeline stages and context assembly."""
+"""Plans and context assembly."""
 
-from tachograph.catalogue.bounds import ASSEMBLY_SECONDS, RUN_SECONDS, SIZES, UTILIZATION, WORK_SECONDS
-from tachograph.catalogue.labels import OUTCOME, STAGE
+from tachograph.catalogue.bounds import ASSEMBLY_SECONDS, RUN_SECONDS, SIZES, UTILIZATION
+from tachograph.catalogue.labels import OUTCOME
 from tachograph.catalogue.model import Instrument
 
 PLAN_EXECUTIONS = Instrument(
@@ -24,14 +24,6 @@ PLAN_ACTIVE = Instrument(
     kind="up_down_counter",
     unit="{plan}",
     description="Plans being executed.",
-)
-STAGE_DURATION = Instrument(
-    name="tachograph.pipeline.stage.duration",
-    kind="histogram",
-    unit="s",
-    description="Time that a stage of a pipeline took.",
-    labels=(STAGE, OUTCOME),
-    bounds=WORK_SECONDS,
 )
 CONTEXT_ASSEMBLIES = Instrument(
     name="tachograph.context.assemblies",
@@ -73,7 +65,6 @@ INSTRUMENTS = (
     PLAN_EXECUTIONS,
     PLAN_DURATION,
     PLAN_ACTIVE,
-    STAGE_DURATION,
     CONTEXT_ASSEMBLIES,
     CONTEXT_DURATION,
     CONTEXT_FRAGMENTS,

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from tachograph.catalogue import agents, labels
+from tachograph.catalogue import agents, labels, models, tools
 from tachograph.genai.model import Call
 from tachograph.intake import AuditEvent
 from tachograph.metrics import Measurement
 
+_REFUSED = ("blocked", "denied")
 _AUDIT_OUTCOMES = {"success": "success", "skipped": "unknown", "pending_approval": "unknown"}
 
 
@@ -18,8 +19,11 @@ def measurements(call: Call) -> tuple[Measurement, ...]:
 
 def audit_event(call: Call) -> AuditEvent | None:
     """Return the audit event of `call`, or None when its kind has none."""
-    if call.kind != "tool":
-        return None
+    return tool_event(call) if call.kind == "tool" else None
+
+
+def tool_event(call: Call) -> AuditEvent:
+    """Return the audit event of a tool call."""
     return AuditEvent(
         event="agent.tool.call",
         action="EXECUTE",
@@ -48,6 +52,17 @@ def tool_meta(call: Call) -> dict[str, object]:
     return {**call.notes, **{key: value for key, value in known.items() if value is not None}}
 
 
+def is_turn(call: Call) -> bool:
+    """Tell whether a model call is a turn of the agent around it: no embedding, and not refused before it began."""
+    return call.operation != "embeddings" and call.outcome not in _REFUSED
+
+
+def is_known(call: Call) -> bool:
+    """Tell whether it is known how many tokens a model call used; embeddings have no output."""
+    usage = call.usage
+    return usage.input_tokens is not None and (usage.output_tokens is not None or call.operation == "embeddings")
+
+
 def _agent(call: Call) -> Iterator[Measurement]:
     agent = {labels.AGENT.name: call.name}
     ended = {**agent, labels.OUTCOME.name: call.outcome}
@@ -59,31 +74,32 @@ def _agent(call: Call) -> Iterator[Measurement]:
 
 def _tool(call: Call) -> Iterator[Measurement]:
     ended = {labels.TOOL.name: call.name, labels.OUTCOME.name: call.outcome}
-    yield Measurement(agents.TOOL_CALLS, 1, ended)
-    yield Measurement(agents.TOOL_DURATION, call.seconds, ended)
+    yield Measurement(tools.TOOL_CALLS, 1, ended)
+    yield Measurement(tools.TOOL_DURATION, call.seconds, ended)
 
 
 def _llm(call: Call) -> Iterator[Measurement]:
     model = {labels.PROVIDER.name: call.provider, labels.MODEL.name: call.model}
     ended = {**model, labels.OPERATION.name: call.operation, labels.OUTCOME.name: call.outcome}
-    yield Measurement(agents.LLM_CALLS, 1, ended)
-    yield Measurement(agents.LLM_DURATION, call.seconds, ended)
+    yield Measurement(models.LLM_CALLS, 1, ended)
+    yield Measurement(models.LLM_DURATION, call.seconds, ended)
     if call.time_to_first_chunk is not None:
-        yield Measurement(agents.LLM_TIME_TO_FIRST_CHUNK, call.time_to_first_chunk, model)
-    if call.agent is not None and call.operation != "embeddings":
+        yield Measurement(models.LLM_TIME_TO_FIRST_CHUNK, call.time_to_first_chunk, model)
+    if call.agent is not None and is_turn(call):
         yield Measurement(agents.AGENT_TURNS, 1, {labels.AGENT.name: call.agent})
     yield from _tokens(call, model)
+    yield from _cost(call, model)
 
 
 def _tokens(call: Call, model: dict[str, str | None]) -> Iterator[Measurement]:
     usage = call.usage
-    if usage.input_tokens is None and usage.output_tokens is None and call.outcome == "success":
-        yield Measurement(agents.LLM_CALLS_WITHOUT_USAGE, 1, model)
+    if call.outcome == "success" and (usage.estimated or not is_known(call)):
+        yield Measurement(models.LLM_CALLS_WITHOUT_USAGE, 1, model)
 
     by_agent = {**model, labels.AGENT.name: call.agent}
     for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
         if tokens:
-            yield Measurement(agents.LLM_TOKENS, tokens, {**by_agent, labels.TOKEN_TYPE.name: kind})
+            yield Measurement(models.LLM_TOKENS, tokens, {**by_agent, labels.TOKEN_TYPE.name: kind})
 
     details = (
         ("cache_read", usage.cache_read_tokens),
@@ -92,4 +108,19 @@ def _tokens(call: Call, model: dict[str, str | None]) -> Iterator[Measurement]:
     )
     for kind, tokens in details:
         if tokens:
-            yield Measurement(agents.LLM_TOKENS_DETAIL, tokens, {**model, labels.TOKEN_DETAIL.name: kind})
+            yield Measurement(models.LLM_TOKENS_DETAIL, tokens, {**model, labels.TOKEN_DETAIL.name: kind})
+
+
+def _cost(call: Call, model: dict[str, str | None]) -> Iterator[Measurement]:
+    if call.cost is not None:
+        told = {**model, labels.AGENT.name: call.agent, labels.COST_SOURCE.name: call.cost_source}
+        yield Measurement(models.LLM_COST, call.cost, told)
+    elif _may_have_cost(call):
+        yield Measurement(models.LLM_UNPRICED_CALLS, 1, model)
+
+
+def _may_have_cost(call: Call) -> bool:
+    """A call that failed and tells no tokens costs nothing that anybody knows of; one of 0 tokens costs nothing."""
+    if not is_known(call):
+        return call.outcome == "success" or bool(call.usage.input_tokens or call.usage.output_tokens)
+    return bool(call.usage.input_tokens or call.usage.output_tokens)

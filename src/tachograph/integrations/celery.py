@@ -6,6 +6,7 @@ adds to it and mends it. Celery is never imported from here: `watch` waits until
 """
 
 import functools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,16 +17,17 @@ from types import ModuleType
 from typing import Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
-from tachograph.catalogue import OTHER
-from tachograph.integrations._tmp_catalogue import labels, workers
+from tachograph._otel import detach
+from tachograph.catalogue import OTHER, labels, workers
 from tachograph.contain import contain
 from tachograph.integrations.celery_queues import QueueDepths
 from tachograph.metrics import RECORDER, Measurement
 
 SENT_HEADER = "tachograph-sent"
+_TRACE_HEADER = "traceparent"
 
 # Where upstream's instrumentation keeps the spans of a task's messages.
 _UPSTREAM_SPANS = "__otel_task_span"
@@ -65,6 +67,7 @@ class _Running:
     context: Context
 
 
+_ours: list[Callable[..., Any]] = []  # what stands in Celery's place by now
 _worker: Worker | None = None
 _running: dict[str, _Running] = {}
 _publishing: ContextVar[tuple[str, str] | None] = ContextVar("tachograph-celery-publishing", default=None)
@@ -87,8 +90,13 @@ def watch(flush: Callable[[], object], depth_interval: float) -> None:
         with contain("celery.install"):
             guard_publishing(base)
 
+    def accompany(strategy: ModuleType) -> None:
+        with contain("celery.install"):
+            accompany_messages(strategy)
+
     register_post_import_hook(observe, "celery.signals")
     register_post_import_hook(guard, "celery.app.base")
+    register_post_import_hook(accompany, "celery.worker.strategy")
 
 
 def install(signals: Any, flush: Callable[[], object], depth_interval: float) -> None:
@@ -126,7 +134,7 @@ def guard_publishing(base: Any) -> None:
     Upstream ends it when the message was sent, and otherwise leaves it the current span for good.
     """
     original = base.Celery.send_task
-    if hasattr(original, "__wrapped__"):
+    if original in _ours:
         return
 
     @functools.wraps(original)
@@ -139,6 +147,31 @@ def guard_publishing(base: Any) -> None:
             raise
 
     base.Celery.send_task = send_task
+    _ours.append(send_task)
+
+
+def accompany_messages(strategy: Any) -> None:
+    """Give what a worker logs about a message it received the trace and the ids that the message carries."""
+    original = strategy.default
+    if original in _ours:
+        return
+
+    @functools.wraps(original)
+    def default(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+        handle: Callable[..., Any] = original(*args, **kwargs)
+
+        @functools.wraps(handle)
+        def handle_message(message: Any, *rest: Any, **named: Any) -> Any:
+            token = otel_context.attach(_context_of(message))
+            try:
+                return handle(message, *rest, **named)
+            finally:
+                detach(token)
+
+        return handle_message
+
+    strategy.default = default
+    _ours.append(default)
 
 
 def queue_wait(sent: object, eta: object, now: float) -> float | None:
@@ -151,9 +184,9 @@ def queue_wait(sent: object, eta: object, now: float) -> float | None:
         due = float(str(sent))
         if isinstance(eta, str):
             due = max(due, datetime.fromisoformat(eta).timestamp())
-    except ValueError:
+    except (OverflowError, ValueError):
         return None
-    return max(now - due, 0.0)
+    return max(now - due, 0.0) if math.isfinite(due) else None
 
 
 def _contained(name: str, receive: Callable[..., None]) -> Callable[..., None]:
@@ -162,6 +195,15 @@ def _contained(name: str, receive: Callable[..., None]) -> Callable[..., None]:
             receive(**{key: value for key, value in kwargs.items() if key != "signal"})
 
     return receiver
+
+
+def _context_of(message: Any) -> Context:
+    """Return the context that a message carries; an id that it lacks is not made up here."""
+    with contain("celery.receive"):
+        headers = message.headers or {}
+        if _TRACE_HEADER in headers:
+            return propagate.extract({key: value for key, value in headers.items() if isinstance(value, str)})
+    return otel_context.get_current()
 
 
 def _before_publish(sender: object = None, headers: dict[str, Any] | None = None, **_rest: object) -> None:

@@ -1,4 +1,4 @@
-"""The kinds of runs: plan, agent, tool call, model call, context assembly, stage."""
+"""Runs of agent systems: plan, agent, tool call, model call."""
 
 import hashlib
 import json
@@ -13,10 +13,12 @@ from opentelemetry.trace import SpanKind
 from tachograph import correlation, intake
 from tachograph.catalogue import agents, labels, plans
 from tachograph.contain import contain
-from tachograph.genai import derive
+from tachograph.errors import BudgetExceeded
+from tachograph.genai import budgets, derive, pricing
 from tachograph.genai.model import Call, Usage
 from tachograph.metrics import RECORDER, Measurement
 from tachograph.notices import notice_once
+from tachograph.operations import heartbeat
 from tachograph.operations.run import Run, Value, admit_word, submit
 
 EFFECTS = ("read", "write", "destructive", "external")
@@ -27,6 +29,8 @@ _AGENT_RUN_KEY = "tachograph.agent.run"
 
 class PlanRun(Run):
     """A plan being executed."""
+
+    kind = "plan"
 
     def __init__(self, name: str, plan_id: str, attributes: Mapping[str, Value]) -> None:
         super().__init__(attributes)
@@ -43,10 +47,12 @@ class PlanRun(Run):
     def _before(self) -> None:
         with contain("operations.measure"):
             RECORDER.record((Measurement(plans.PLAN_ACTIVE, 1),), self.context)
+            heartbeat.opened(self)
         with contain("operations.audit"):
             self._transition("START", "created", "running", "success")
 
     def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
+        heartbeat.closed(self)
         ended = {labels.OUTCOME.name: self.outcome}
         return (
             Measurement(plans.PLAN_ACTIVE, -1),
@@ -74,6 +80,8 @@ class PlanRun(Run):
 class AgentRun(Run):
     """An agent at work; `turns` counts the model calls that ended in it."""
 
+    kind = "agent"
+
     def __init__(self, name: str, ids: Mapping[str, str | None], attributes: Mapping[str, Value]) -> None:
         super().__init__(attributes)
         self.name = name
@@ -81,6 +89,8 @@ class AgentRun(Run):
         self.span_name = f"invoke_agent {name}"
         self._ids = dict(ids)
         self._finish: str | None = None
+        self._said_finish: str | None = None
+        self._spent = False
         self._lock = threading.Lock()
 
     def finish(self, reason: str) -> None:
@@ -90,6 +100,7 @@ class AgentRun(Run):
         The words are completed, max_iterations, max_tokens, time_budget, cost_budget, cancelled, error, guardrail,
         handoff and tool_failure.
         """
+        self._said_finish = reason
         self._finish = admit_word(labels.FINISH_REASON, reason)
 
     def count_turn(self) -> None:
@@ -111,22 +122,30 @@ class AgentRun(Run):
     def _before(self) -> None:
         with contain("operations.measure"):
             RECORDER.record((self._active(1),), self.context)
+            heartbeat.opened(self)
 
     def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
+        heartbeat.closed(self)
         call = Call(
             kind="agent",
             name=self.name,
             outcome=self.outcome,
             seconds=seconds,
             turns=self.turns,
-            finish_reason=self._reason(),
+            finish_reason=self._said_finish or self._reason(),
         )
         return (self._active(-1), *derive.measurements(call))
 
     def _active(self, change: int) -> Measurement:
         return Measurement(agents.AGENT_ACTIVE, change, {labels.AGENT.name: self.name})
 
+    def _conclude(self, error: BaseException | None) -> None:
+        super()._conclude(error)
+        self._spent = isinstance(error, BudgetExceeded)
+
     def _reason(self) -> str:
+        if self._spent:
+            return self._finish or "cost_budget"
         by_outcome = {"success": "completed", "cancelled": "cancelled", "timeout": "time_budget"}
         return self._finish or by_outcome.get(self.outcome, "error")
 
@@ -158,10 +177,7 @@ class ToolRun(Run):
     def _before(self) -> None:
         if self.effect not in _TWO_PHASE:
             return
-        event = derive.audit_event(self._call("unknown", 0.0))
-        if event is None:
-            return
-
+        event = derive.tool_event(self._call("unknown", 0.0))
         meta = {key: value for key, value in event.meta.items() if key != labels.OUTCOME.name}
         started = intake.AuditEvent(
             event=event.event,
@@ -175,10 +191,7 @@ class ToolRun(Run):
         self._intent = None if receipt is None else receipt.id
 
     def _audit(self) -> None:
-        event = derive.audit_event(self._call(self.outcome, 0.0))
-        if event is None:
-            return
-
+        event = derive.tool_event(self._call(self.outcome, 0.0))
         phase = {"phase": "end", "intent": self._intent} if self.effect in _TWO_PHASE else {}
         meta = {**event.meta, **{key: value for key, value in phase.items() if value is not None}}
         ended = intake.AuditEvent(
@@ -215,6 +228,8 @@ class LlmRun(Run):
         self.operation = operation
         self.span_name = f"{operation} {model}"
         self._usage = Usage()
+        self._cost: float | None = None
+        self._call: Call | None = None
         self._first_chunk: float | None = None
 
     def usage(
@@ -225,15 +240,25 @@ class LlmRun(Run):
         cache_read_tokens: int | None = None,
         cache_write_tokens: int | None = None,
         reasoning_tokens: int | None = None,
+        estimated: bool = False,
     ) -> None:
-        """Say how many tokens it used; input includes cached ones, output includes reasoning."""
+        """
+        Say how many tokens it used; input includes cached ones, output includes reasoning.
+
+        `estimated` says that the provider did not count them: such a call is one without usage, its tokens are kept.
+        """
         self._usage = Usage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cache_read_tokens=cache_read_tokens,
             cache_write_tokens=cache_write_tokens,
             reasoning_tokens=reasoning_tokens,
+            estimated=estimated,
         )
+
+    def cost(self, usd: float) -> None:
+        """Say what it cost in USD, where that is known better than from a list of prices; 0 is unknown."""
+        self._cost = usd
 
     def first_chunk(self) -> None:
         """Say that the first chunk of a streamed answer is here; later calls change nothing."""
@@ -253,75 +278,41 @@ class LlmRun(Run):
             "gen_ai.usage.cache_write.input_tokens": usage.cache_write_tokens,
             "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
             "gen_ai.response.time_to_first_chunk": self._first_chunk,
+            "tachograph.llm.cost": None if self._call is None else self._call.cost,
         }
         return {key: value for key, value in known.items() if value is not None}
 
     def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
+        call = self._call = pricing.priced(self._finished(seconds))
         around = self.context.get(_AGENT_RUN_KEY)
-        if isinstance(around, AgentRun) and self.operation != "embeddings":
+        if isinstance(around, AgentRun) and derive.is_turn(call):
             around.count_turn()
-        call = Call(
+        return derive.measurements(call)
+
+    def _before(self) -> None:
+        budgets.check(self.context)
+
+    def _close(self, error: BaseException | None) -> None:
+        if self._call is not None:
+            with contain("budget"):
+                budgets.charge(self._call, self.context)
+        super()._close(error)
+
+    def _finished(self, seconds: float) -> Call:
+        return Call(
             kind="llm",
             name=self.model,
             outcome=self.outcome,
             seconds=seconds,
             agent=correlation.agent(self.context),
+            error_type=self._error_type,
             provider=self.provider,
             model=self.model,
             operation=self.operation,
             usage=self._usage,
+            cost=self._cost,
             time_to_first_chunk=self._first_chunk,
         )
-        return derive.measurements(call)
-
-
-class ContextRun(Run):
-    """A context being assembled; `fragments` and `tokens` are what it holds at the end."""
-
-    span_name = "context_assembly"
-
-    def __init__(self, budget_tokens: int | None, attributes: Mapping[str, Value]) -> None:
-        super().__init__(attributes)
-        self.budget_tokens = budget_tokens
-        self.fragments: int | None = None
-        self.tokens: int | None = None
-
-    def _final_attributes(self) -> dict[str, Value]:
-        known = {
-            "tachograph.context.fragments": self.fragments,
-            "tachograph.context.tokens": self.tokens,
-            "tachograph.context.budget_tokens": self.budget_tokens,
-        }
-        return {key: value for key, value in known.items() if value is not None}
-
-    def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
-        used = None if not self.budget_tokens or self.tokens is None else self.tokens / self.budget_tokens
-        optional = (
-            (plans.CONTEXT_FRAGMENTS, self.fragments),
-            (plans.CONTEXT_TOKENS, self.tokens),
-            (plans.CONTEXT_UTILIZATION, used),
-        )
-        return (
-            Measurement(plans.CONTEXT_ASSEMBLIES, 1, {labels.OUTCOME.name: self.outcome}),
-            Measurement(plans.CONTEXT_DURATION, seconds),
-            *(Measurement(instrument, value) for instrument, value in optional if value is not None),
-        )
-
-
-class StageRun(Run):
-    """A stage of a pipeline."""
-
-    def __init__(self, name: str, attributes: Mapping[str, Value]) -> None:
-        super().__init__(attributes)
-        self.name = name
-        self.span_name = f"stage {name}"
-
-    def _span_attributes(self) -> dict[str, Value]:
-        return {labels.STAGE.name: self.name}
-
-    def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
-        ended = {labels.STAGE.name: self.name, labels.OUTCOME.name: self.outcome}
-        return (Measurement(plans.STAGE_DURATION, seconds, ended),)
 
 
 def _known_effect(effect: str | None) -> str | None:

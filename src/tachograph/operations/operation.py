@@ -42,13 +42,13 @@ class Operation(Generic[R]):
         self._exit(error)
 
     def __aenter__(self) -> Awaitable[R]:
-        return _ready(self._enter(sys._getframe(1)))  # noqa: SLF001 - whose block this is
+        return ready(self._enter(sys._getframe(1)))  # noqa: SLF001 - whose block this is
 
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Awaitable[None]:
         self._exit(error)
-        return _ready(None)
+        return ready(None)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Run every call of `function` in a run of its own."""
@@ -60,7 +60,7 @@ class Operation(Generic[R]):
         run = self._make_run()
         _start(run)
         # A generator shares its caller's context: what it attached would stay current at each of its yields.
-        token = None if _is_bare_generator(caller) else otel_context.attach(run.context)
+        token = None if is_bare_generator(caller) else otel_context.attach(run.context)
         self._entered.append((run, token))
         return run
 
@@ -184,11 +184,12 @@ async def _async_step(resume: Callable[[], Awaitable[Any]], context: Context) ->
         detach(token)
 
 
-async def _ready(value: T) -> T:
+async def ready(value: T) -> T:
+    """Return `value` to whoever awaits it."""
     return value
 
 
-def _is_bare_generator(frame: FrameType) -> bool:
+def is_bare_generator(frame: FrameType) -> bool:
     """Tell whether `frame` is a generator's, other than one that contextlib turned into a context manager."""
     if not frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
         return False

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -13,8 +14,9 @@ from tachograph import intake
 from tachograph._otel import detach
 from tachograph.catalogue import OTHER, Label, labels
 from tachograph.contain import contain
-from tachograph.metrics import RECORDER, SCOPE, Measurement
-from tachograph.notices import notice_once
+from tachograph.errors import BudgetExceeded
+from tachograph.genai import budgets
+from tachograph.metrics import RECORDER, SCOPE, Measurement, say_overflow
 from tachograph.version import __version__
 
 Value = str | float | bool
@@ -25,6 +27,8 @@ _ERRORS = ("failure", "timeout", OTHER)
 class Run:
     """One execution of an operation: what `with` yields."""
 
+    kind = "run"
+    name = ""
     span_name: str
     span_kind = SpanKind.INTERNAL
 
@@ -34,8 +38,14 @@ class Run:
         self._attributes: dict[str, Value] = dict(attributes)
         self._notes: dict[str, object] = {}
         self._outcome: str | None = None
+        self._said: str | None = None
         self._error_type: str | None = None
         self._started = 0.0
+
+    @property
+    def started(self) -> float:
+        """When it began, on the clock of `time.perf_counter`."""
+        return self._started
 
     @property
     def outcome(self) -> str:
@@ -44,6 +54,7 @@ class Run:
 
     @outcome.setter
     def outcome(self, word: str) -> None:
+        self._said = word
         self._outcome = admit_word(labels.OUTCOME, word)
 
     def note(self, **facts: object) -> None:
@@ -67,7 +78,7 @@ class Run:
         with contain("operations.audit"):
             self._audit()
         with contain("operations.measure"):
-            RECORDER.record(self._measurements(seconds), self.context)
+            RECORDER.record(self._as_said(self._measurements(seconds)), self.context)
         with contain("operations.end"):
             self._close(error)
 
@@ -79,6 +90,14 @@ class Run:
         self.context = trace.set_span_in_context(self.span, context)
         self._started = time.perf_counter()
 
+    def _as_said(self, measurements: Iterable[Measurement]) -> Iterator[Measurement]:
+        """Put the word that was said where the label has made `_OTHER` of it, so that the overflow is counted."""
+        for each in measurements:
+            if each.labels.get(labels.OUTCOME.name) == OTHER:
+                yield replace(each, labels={**each.labels, labels.OUTCOME.name: self._said})
+            else:
+                yield each
+
     def _conclude(self, error: BaseException | None) -> None:
         if error is None:
             return
@@ -88,6 +107,8 @@ class Run:
 
     def _close(self, error: BaseException | None) -> None:
         self.span.set_attributes({labels.OUTCOME.name: self.outcome, **self._final_attributes()})
+        if (spent := budgets.exhausted(self.context)) is not None:
+            self.span.set_attribute(budgets.EXHAUSTED, spent)
         if self._error_type is not None:
             self.span.set_attribute("error.type", self._error_type)
         if self.outcome in _ERRORS:
@@ -138,6 +159,8 @@ def _tracer() -> Tracer:
 def _outcome_of(error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit | SystemExit):
         return "cancelled"
+    if isinstance(error, BudgetExceeded):
+        return "blocked"
     return "timeout" if isinstance(error, TimeoutError) else "failure"
 
 
@@ -145,8 +168,7 @@ def admit_word(label: Label, word: str) -> str:
     """Return `word` if `label` admits it, else `_OTHER` with one notice of the words there are."""
     admitted = label.admit(word)
     if admitted == OTHER:
-        allowed = ", ".join(label.values or ())
-        notice_once(f"word {label.name}", f"{label.name}={word[:80]!r} is counted as {OTHER}; write one of {allowed}")
+        say_overflow(label, word)
     return admitted
 
 
