@@ -1,6 +1,7 @@
 """The only module that touches OpenTelemetry's underscored or incubating paths, each detected before it is used."""
 
 import inspect
+import threading
 import sys
 from collections.abc import Callable
 from contextvars import Token
@@ -86,3 +87,16 @@ def hook_server_spans(make: Callable[[Any], Any]) -> Callable[[], None]:
 
     put(original, ours)
     return lambda: put(ours, original)
+
+
+def take_transport(exporter: object, fresh: object) -> None:
+    """Give `exporter` the connection of `fresh`, an exporter of the same kind: a forked child must not share one."""
+    for name in ("_client", "_session"):
+        if hasattr(fresh, name):
+            setattr(exporter, name, getattr(fresh, name))
+
+
+def renew_export_lock(reader: object) -> None:
+    """Give a periodic reader a lock that nobody holds: upstream renews its thread after a fork and forgets this."""
+    if hasattr(reader, "_export_lock"):
+        reader._export_lock = threading.Lock()

@@ -36,6 +36,11 @@ class contain:  # noqa: N801 - reads as a statement: `with contain("genai.on_end
         return True
 
 
+def forget() -> None:
+    """Count from zero: a forked child's faults are its own."""
+    _faults.clear()
+
+
 def faults() -> dict[str, int]:
     """Contained faults of this process so far, by where they happened."""
     return dict(_faults)

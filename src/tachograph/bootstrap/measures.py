@@ -9,12 +9,13 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, Perio
 from opentelemetry.sdk.resources import Resource
 
 from tachograph import audit
-from tachograph._otel import cardinality_limits
+from tachograph._otel import cardinality_limits, renew_export_lock
 from tachograph.bootstrap import components
 from tachograph.bootstrap.plan import Exporters
 from tachograph.bootstrap.telemetry import Part
 from tachograph.catalogue import health, labels
 from tachograph.contain import faults
+from tachograph.contain import forget as forget_faults
 from tachograph.fork import after_fork
 from tachograph.genai import pricing
 from tachograph.metrics import RECORDER, Values
@@ -128,10 +129,13 @@ def _most_series() -> Values:
 
 
 def _rebuild(made: Outlets) -> None:
+    forget_faults()
     RECORDER.after_fork()
     for reader in made.readers:
         if isinstance(reader, PrometheusReader):
             reader.after_fork()
+        else:
+            renew_export_lock(reader)
     if made.writer is not None:
         made.writer.after_fork()
     if made.server is not None:

@@ -1,16 +1,34 @@
 """OTLP over http/protobuf, configured by the standard `OTEL_EXPORTER_OTLP_*` variables."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 
-from tachograph._otel import otlp_log_exporter
+from tachograph._otel import otlp_log_exporter, take_transport
 from tachograph.notices import notice_at_most
+
+
+class _Connection:
+    """Tells a process that its exporter's keep-alive connection is its parent's, where answers would get mixed up."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self._owner = os.getpid()
+
+    def renew(self, exporter: object, make: Callable[..., object]) -> None:
+        """Give `exporter` a connection of its own in a forked child; `make` builds another exporter of its kind."""
+        if self._owner != os.getpid():
+            take_transport(exporter, make(**self._options))
+            self._owner = os.getpid()
 
 
 class SpanExporter(OTLPSpanExporter):
@@ -18,7 +36,13 @@ class SpanExporter(OTLPSpanExporter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._connection = _Connection(**options)
         _say_once("trace_exporter")
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send a batch; FAILURE when the receiver did not take it."""
+        self._connection.renew(self, OTLPSpanExporter)
+        return super().export(spans)
 
 
 class MetricExporter(OTLPMetricExporter):
@@ -26,7 +50,15 @@ class MetricExporter(OTLPMetricExporter):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._connection = _Connection(**options)
         _say_once("metric_exporter")
+
+    def export(
+        self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **kwargs: Any
+    ) -> MetricExportResult:
+        """Send a collection; FAILURE when the receiver did not take it."""
+        self._connection.renew(self, OTLPMetricExporter)
+        return super().export(metrics_data, timeout_millis, **kwargs)
 
 
 class LogExporter(LogRecordExporter):
@@ -34,10 +66,12 @@ class LogExporter(LogRecordExporter):
 
     def __init__(self, **options: Any) -> None:
         self._exporter = otlp_log_exporter(**options)
+        self._connection = _Connection(**options)
         _say_once("_log_exporter")
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Send a batch; FAILURE when the receiver did not take it."""
+        self._connection.renew(self._exporter, otlp_log_exporter)
         return self._exporter.export(batch)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
