@@ -1,8 +1,8 @@
 """The only module that touches OpenTelemetry's underscored or incubating paths, each detected before it is used."""
 
 import inspect
-import threading
 import sys
+import threading
 from collections.abc import Callable
 from contextvars import Token
 from importlib import metadata

@@ -162,3 +162,20 @@ print(telemetry.shutdown(10))
         assert [span.name for span in ended.spans] == ["execute_tool inside", "execute_tool after"]
         assert [record["resource"]["id"] for record in ended.audit] == ["tool:after"]
         assert ended.audit[0]["actor"]["id"] == "service:app"
+
+
+class TestWhatLivesAsLongAsTheProcess:
+    def test_a_capture_starts_without_it(self):
+        """
+        Populations, budgets and pending approvals of one test do not show in the next.
+        """
+        with capture():
+            tachograph.agent_population({("idle", "trusted"): 3})
+            tachograph.approval("requested", approval_id="ap-1")
+            tachograph.budget("monthly", limit=10, spent=4)
+        with capture() as second:
+            text = second.metrics_text()
+
+        assert "tachograph_agent_population" not in text
+        assert "tachograph_budget_spent" not in text
+        assert "tachograph_tool_approvals_pending 1" not in text

@@ -21,6 +21,8 @@ def _restored() -> Iterator[None]:
     """No test leaves propagators, declared ids, a context or a contained fault behind."""
     textmap, response = propagate.get_global_textmap(), propagators.get_global_response_propagator()
     declared, faults = dict(correlation._declared), contain.faults()
+    correlation._declared.clear()
+    correlation._declared.update(dict.fromkeys(correlation.OWN_KEYS))
     token = otel_context.attach(Context())
     yield
     otel_context.detach(token)

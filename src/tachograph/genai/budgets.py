@@ -147,6 +147,11 @@ class Accounts:
         self._observe()
         return account
 
+    def forget(self) -> None:
+        """Forget every account: the next of a name starts anew."""
+        with self._lock:
+            self._accounts.clear()
+
     def after_fork(self) -> None:
         """Make the accounts usable in a forked child; they go on from where the parent's stood."""
         self._lock = threading.Lock()

@@ -19,6 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from tachograph import correlation
 from tachograph._otel import detach
+from tachograph.catalogue import http
 from tachograph.contain import contain
 from tachograph.propagation import RequestIdPropagator, ResponsePropagator
 from tachograph.version import __version__
@@ -26,7 +27,6 @@ from tachograph.version import __version__
 SCOPE = "tachograph.http"
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
-_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _ROUTE_LENGTH = 256
 _DEPTH = 20
 _VERSIONS = frozenset(("0.9", "1.0", "1.1", "2", "3"))
@@ -66,15 +66,11 @@ class Server:
     def _duration_and_active(self) -> tuple[Histogram, UpDownCounter]:
         if self._instruments is None:
             meter = metrics.get_meter(SCOPE, __version__)
+            took, at_work = http.SERVER_DURATION, http.SERVER_ACTIVE
             duration = meter.create_histogram(
-                "http.server.request.duration",
-                "s",
-                "Duration of HTTP server requests.",
-                explicit_bucket_boundaries_advisory=_BOUNDS,
+                took.name, took.unit, took.description, explicit_bucket_boundaries_advisory=took.bounds
             )
-            active = meter.create_up_down_counter(
-                "http.server.active_requests", "{request}", "Number of active HTTP server requests."
-            )
+            active = meter.create_up_down_counter(at_work.name, at_work.unit, at_work.description)
             self._instruments = meter, duration, active
         return self._instruments[1:]
 

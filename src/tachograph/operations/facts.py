@@ -151,5 +151,10 @@ def _mark(event: str, attributes: Mapping[str, str | None]) -> None:
         trace.get_current_span().add_event(f"tachograph.{event}", known)
 
 
-for _held in (_agents, _tasks):
-    after_fork(_held.after_fork)
+def forget_populations() -> None:
+    """Hold no population: a forked child's parent says its own."""
+    for held in (_agents, _tasks):
+        held.after_fork()
+
+
+after_fork(forget_populations)

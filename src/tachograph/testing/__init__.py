@@ -37,9 +37,12 @@ from tachograph._otel import put_first
 from tachograph.audit.bridge import AuditBridge
 from tachograph.bootstrap import Telemetry, current, journal_options, measures, service_name
 from tachograph.bootstrap.traces import CorrelationProcessor
+from tachograph.genai.budgets import ACCOUNTS
 from tachograph.logs import config as logs_config
 from tachograph.logs.correlate import CorrelationLogProcessor
 from tachograph.metrics import RECORDER
+from tachograph.operations.approvals import QUEUE
+from tachograph.operations.facts import forget_populations
 from tachograph.scrape import app
 from tachograph.scrape.reader import PrometheusReader
 from tachograph.settings import Settings
@@ -159,6 +162,7 @@ def capture() -> Iterator[Captured]:
     stage = _set_stage()
     stage.spans.clear()
     stage.logs.clear()
+    _forget()
     reader, prometheus = InMemoryMetricReader(), PrometheusReader()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tachograph-")))
@@ -176,6 +180,14 @@ def capture() -> Iterator[Captured]:
             yield captured
         finally:
             captured.freeze()
+
+
+def _forget() -> None:
+    """Drop what lives as long as the process and would show in this capture: gauges, budgets, admitted labels."""
+    RECORDER.after_fork()
+    forget_populations()
+    QUEUE.after_fork()
+    ACCOUNTS.forget()
 
 
 @contextmanager
