@@ -9,11 +9,11 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Generic, TypeVar
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 
 from tachograph._otel import detach
@@ -129,7 +129,7 @@ def carrier(context: Context | None = None) -> dict[str, str]:
     """Return what propagators write for a process of our own: the trace, the ids and the baggage of `context`."""
     written: dict[str, str] = {}
     with contain("correlation.carrier"):
-        propagate.inject(written, toward(_HERE, context))
+        _propagate().inject(written, toward(_HERE, context))
     return written
 
 
@@ -137,9 +137,17 @@ def received(carrier: Any, getter: Any = None) -> Context:
     """Return the context that a carrier of our own holds; unlike a server's, it gets no id where it has none."""
     empty = otel_context.set_value(_RECEIVED_KEY, True, Context())
     with contain("correlation.received"):
-        found = propagate.extract(carrier, empty) if getter is None else propagate.extract(carrier, empty, getter)
+        extract = _propagate().extract
+        found = extract(carrier, empty) if getter is None else extract(carrier, empty, getter)
         return otel_context.set_value(_RECEIVED_KEY, None, found)
     return Context()
+
+
+def _propagate() -> ModuleType:
+    """Return `opentelemetry.propagate`, whose import reads settings."""
+    from opentelemetry import propagate
+
+    return propagate
 
 
 def is_received(context: Context | None) -> bool:

@@ -1,4 +1,4 @@
-"""What a forked child must rebuild: locks that a thread of the parent held, threads that did not come along, sockets."""
+"""What a forked child must rebuild: locks that a thread of the parent held, threads that stayed behind, sockets."""
 
 import os
 from collections.abc import Callable

@@ -426,9 +426,9 @@ class TestExits:
 
         assert outcome_of(code, tmp_path) == (0, ["on True"])
 
-    def test_a_forked_child_ends_nothing(self, tmp_path: Path) -> None:
+    def test_a_forked_child_flushes_and_ends_nothing(self, tmp_path: Path) -> None:
         """
-        A child inherits the hooks, not the telemetry: at its exit and at SIGTERM nothing is ended twice.
+        A child sends what is its own at its exit and at SIGTERM; its parent's telemetry is not ended twice.
         """
         code = """
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -443,7 +443,7 @@ class TestExits:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
         """
 
-        assert outcome_of(code, tmp_path) == (0, ["end True"])
+        assert outcome_of(code, tmp_path) == (0, ["flush True", "flush False", "end True"])
 
     def test_outside_the_main_thread_only_exits_are_watched(self, tmp_path: Path) -> None:
         """

@@ -99,6 +99,7 @@ class TestTextfileExporter:
         ("opentelemetry_logs_exporter", "tachograph_file"),
         ("opentelemetry_logs_exporter", "tachograph_otlp"),
         ("opentelemetry_propagator", "tachograph"),
+        ("opentelemetry_propagator", "tachograph_baggage"),
         ("opentelemetry_id_generator", "tachograph"),
         ("opentelemetry_distro", "tachograph"),
         ("opentelemetry_configurator", "tachograph"),

@@ -17,15 +17,14 @@ def at_exit(end: Step, flush: Step) -> Callable[[], None]:
     Call `end` when this process exits or dies of SIGTERM; returns how to undo that.
 
     Where the application has a handler for SIGTERM already, `flush` is called before it, since only that handler knows
-    whether the process ends.
+    whether the process ends. A forked child inherits these hooks and flushes what is its own: the rest is its parent's.
     """
     owner = os.getpid()
 
     def contained(step: Step) -> Callable[[], None]:
         def run() -> None:
-            if os.getpid() == owner:  # a forked child inherits these hooks, not the telemetry behind them
-                with contain("exit"):
-                    step()
+            with contain("exit"):
+                (step if os.getpid() == owner else flush)()
 
         return run
 

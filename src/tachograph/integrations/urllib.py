@@ -23,8 +23,7 @@ def _hook(request: Any) -> Undo:
     def redirect_request(self: Any, *args: Any, **kwargs: Any) -> Any:
         following = original(self, *args, **kwargs)
         with contain("urllib.redirect"):
-            if following is not None:
-                redirect(following.headers, following.full_url)
+            redirect(following.headers, following.full_url)
         return following
 
     return replace(request.HTTPRedirectHandler, "redirect_request", redirect_request)
