@@ -64,7 +64,7 @@ WAYS = {
 }
 
 
-@app.get("/work/<way>")
+@app.get("/hop/<way>")
 def work(way: str):
     log.info("back %s", way)
     WAYS[way]()

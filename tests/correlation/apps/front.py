@@ -28,13 +28,13 @@ async def run(way: str, request: Request) -> dict[str, object]:
 
 async def ask(way: str) -> dict[str, object]:
     async with httpx.AsyncClient() as client:
-        answer = await client.get(f"http://127.0.0.1:{os.environ['BACK_PORT']}/work/{way}", timeout=50)
+        answer = await client.get(f"http://127.0.0.1:{os.environ['BACK_PORT']}/hop/{way}", timeout=50)
     return answer.json()
 
 
 def ask_in_thread(way: str) -> dict[str, object]:
     with httpx.Client() as client:
-        return client.get(f"http://127.0.0.1:{os.environ['BACK_PORT']}/work/{way}", timeout=50).json()
+        return client.get(f"http://127.0.0.1:{os.environ['BACK_PORT']}/hop/{way}", timeout=50).json()
 
 
 @app.get("/stream")
