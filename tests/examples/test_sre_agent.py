@@ -105,9 +105,11 @@ class TestTrace:
 
     def test_contents_stay_out(self, reference):
         """
-        No attribute of any span holds a payload, a URL or an address of the model.
+        No attribute of any span holds a payload or a URL, but for the one that an instrumented HTTP client is to give.
         """
-        values = [str(value) for span in reference.spans for value in span.attributes.values()]
+        values = [
+            str(value) for span in reference.spans for key, value in span.attributes.items() if key != "url.full"
+        ]
 
         assert [value for value in values if "://" in value or "assert 1 == 2" in value or "revert" in value] == []
 

@@ -39,6 +39,7 @@ def bare_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     level, disabled = root.level, logging.root.manager.disable
     known = dict(root.manager.loggerDict)
+    root.manager.loggerDict.clear()  # a logger that another test has made may be disabled by one of these
     kind = logging.getLoggerClass()
     for name in ("basicConfig",):
         monkeypatch.setattr(logging, name, getattr(logging, name))
@@ -54,8 +55,8 @@ def bare_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.setLevel(level)
     logging.disable(disabled)
     logging.setLoggerClass(kind)
-    for name in set(root.manager.loggerDict) - set(known):
-        del root.manager.loggerDict[name]
+    root.manager.loggerDict.clear()
+    root.manager.loggerDict.update(known)
     structlog.reset_defaults()
 
 
