@@ -107,9 +107,7 @@ class TestTrace:
         """
         No attribute of any span holds a payload or a URL, but for the one that an instrumented HTTP client is to give.
         """
-        values = [
-            str(value) for span in reference.spans for key, value in span.attributes.items() if key != "url.full"
-        ]
+        values = [str(value) for span in reference.spans for key, value in span.attributes.items() if key != "url.full"]
 
         assert [value for value in values if "://" in value or "assert 1 == 2" in value or "revert" in value] == []
 
