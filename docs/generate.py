@@ -1,9 +1,12 @@
 """Write the reference pages that come from declarations: `python docs/generate.py`; a test keeps them current."""
 
+import logging
 import sys
+from dataclasses import Field
 from pathlib import Path
+from typing import Any
 
-from tachograph import catalogue, errors
+from tachograph import catalogue, errors, parsers
 from tachograph.catalogue import events, render
 from tachograph.settings import declarations
 
@@ -63,7 +66,7 @@ def events_page() -> str:
 def settings_page() -> str:
     """Every variable with its default and meaning."""
     rows = [
-        f"| `{each.metadata['variable']}` | {_default(each.default)} | {each.metadata['help']} |"
+        f"| `{each.metadata['variable']}` | {_default(_text(each))} | {each.metadata['help']} |"
         for each in declarations()
     ]
     return (
@@ -120,6 +123,13 @@ def _values(label: catalogue.Label) -> str:
 def _event(each: catalogue.Event) -> str:
     meta = ", ".join(f"`{key}`" for key in each.meta)
     return f"| `{each.name}` | {each.description} | {' '.join(each.verbs)} | {meta} |"
+
+
+def _text(declared: "Field[Any]") -> object:
+    """Return a setting's default as one writes it in the variable, where that is not its number."""
+    if declared.metadata["parse"] is parsers.file_mode:
+        return f"{declared.default:04o}"
+    return logging.getLevelName(declared.default) if declared.metadata["parse"] is parsers.level else declared.default
 
 
 def _default(value: object) -> str:

@@ -100,3 +100,13 @@ def renew_export_lock(reader: object) -> None:
     """Give a periodic reader a lock that nobody holds: upstream renews its thread after a fork and forgets this."""
     if hasattr(reader, "_export_lock"):
         reader._export_lock = threading.Lock()
+
+
+def uncut_log_records() -> dict[str, Any]:
+    """Return the arguments that keep a logger provider from cutting attributes before its first processor."""
+    from opentelemetry.sdk import _logs
+
+    if "log_record_limits" not in inspect.signature(_logs.LoggerProvider).parameters:
+        return {}
+    unset = _logs.LogRecordLimits.UNSET
+    return {"log_record_limits": _logs.LogRecordLimits(unset, unset, unset, unset)}

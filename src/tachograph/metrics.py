@@ -70,10 +70,11 @@ class Recorder:
     def record(self, measurements: Iterable[Measurement], context: Context | None = None) -> None:
         """Record each measurement; `context` is where an exemplar finds its span (default: the current one)."""
         for each in measurements:
-            write = self._writes.get(each.instrument.name) or self._create(each.instrument)
-            admitted = self.admit(each.instrument, each.labels)
-            self._count_series(each.instrument, admitted)
-            write(each.value, admitted, context)
+            with contain("metrics.record"):  # one value that cannot be recorded costs itself
+                write = self._writes.get(each.instrument.name) or self._create(each.instrument)
+                admitted = self.admit(each.instrument, each.labels)
+                self._count_series(each.instrument, admitted)
+                write(each.value, admitted, context)
 
     def observe(self, instrument: Instrument, observe: Observe) -> None:
         """

@@ -8,8 +8,10 @@ setting only: its default is used and `Settings.problems` says what to write ins
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import unquote
 
 from tachograph import parsers
@@ -20,6 +22,17 @@ Parser = Callable[[str], T]
 
 UNKNOWN_SERVICE = "unknown_service"
 PROMETHEUS_PORT = 9464  # of /metrics, where it is served and nothing else is said
+
+_NAME_BYTES = 200  # of a service in a file's name, which may have 255 with all that is written around it
+_WORDS: Mapping[object, str] = {
+    Path: "a path",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    tuple: "a list of texts",
+    NoneType: "None",
+}
 
 
 def variable(name: str, parse: Parser[T], default: T, help: str) -> T:  # noqa: A002 - the word users read
@@ -147,6 +160,9 @@ class Settings:
     traces_sampler_argument: str | None = variable(
         "OTEL_TRACES_SAMPLER_ARG", parsers.text, None, "Argument of the sampler, such as a ratio."
     )
+    id_generator: str | None = variable(
+        "OTEL_PYTHON_ID_GENERATOR", parsers.text, None, "`random`, or an installed generator of trace and span ids."
+    )
     traces_exporter: tuple[str, ...] | None = variable(
         "OTEL_TRACES_EXPORTER", parsers.names, None, "`otlp`, `file`, `console`, `none`, or an installed exporter."
     )
@@ -206,12 +222,25 @@ class Settings:
             except ValueError as error:
                 problems.append(f"{declared.metadata['variable']}={raw[:80]!r} {error}")
 
-        return cls(**{**values, "problems": tuple(problems)})
+        return cls(**{**_anchored(values), "problems": tuple(problems)})
 
     @property
     def service_name(self) -> str:
         """The service's name, or `unknown_service`."""
-        return self.service or _resource_attribute(self.resource_attributes, "service.name") or UNKNOWN_SERVICE
+        return self.service or self.resource_given.get("service.name") or UNKNOWN_SERVICE
+
+    @property
+    def resource_given(self) -> dict[str, str]:
+        """The resource attributes, percent-decoded; a pair without a key or `=` is left out."""
+        pairs = (pair.partition("=") for pair in self.resource_attributes.split(","))
+        return {key.strip(): unquote(value.strip()) for key, equals, value in pairs if equals and key.strip()}
+
+    def endpoint_of(self, signal: str) -> str | None:
+        """Return the URL that a signal is sent to: its own as it stands, else OTLP's path below the common one."""
+        own: str | None = getattr(self, f"{signal}_endpoint")
+        if own or not self.endpoint:
+            return own
+        return f"{self.endpoint.removesuffix('/')}/v1/{signal}"
 
     @property
     def server_mode(self) -> bool:
@@ -258,20 +287,79 @@ def _given(overrides: Mapping[str, object]) -> dict[str, Any]:
     return {name: _read(known[name], value) for name, value in overrides.items()}
 
 
-def _read(declared: "Field[Any]", value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _anchored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tie relative paths to the folder that the process is in now; bare names stay relative to the directory."""
+    made: dict[str, Any] = {"directory": Settings.directory, **values}
+    made["directory"] = _absolute(made["directory"])
+    for name in ("metrics_file", "audit_file"):
+        path = made.get(name)
+        if path is not None and len(path.parts) > 1:
+            made[name] = _absolute(path)
+    return made
+
+
+def _absolute(path: Path) -> Path:
     try:
-        return declared.metadata["parse"](value)
+        return path.absolute()
+    except OSError:  # the folder that the process is in has been deleted
+        return path
+
+
+def _read(declared: "Field[Any]", value: object) -> object:
+    if isinstance(value, list):
+        value = tuple(value)
+    if not isinstance(value, str) and not _fits(declared.type, value):
+        words = " or ".join(_words(declared.type))
+        raise ConfigurationError(f"{_argument(declared)}={str(value)[:80]} cannot be used; write {words}")
+    try:
+        return _parsed(declared, value)
     except ValueError as error:
-        raise ConfigurationError(f"{declared.name}={value[:80]!r} {error}") from None
+        raise ConfigurationError(f"{_argument(declared)}={str(value)[:80]!r} {error}") from None
 
 
-def _resource_attribute(attributes: str, wanted: str) -> str:
-    pairs = (pair.partition("=") for pair in attributes.split(","))
-    return next((unquote(value.strip()) for key, _, value in pairs if key.strip() == wanted), "")
+def _argument(declared: "Field[Any]") -> str:
+    """Return the keyword that `configure` knows a setting by."""
+    return "service_name" if declared.name == "service" else declared.name
+
+
+def _parsed(declared: "Field[Any]", value: object) -> object:
+    """Read a text as the variable's, and let a number keep the limits that the variable's has."""
+    parse = declared.metadata["parse"]
+    if isinstance(value, str):
+        return parse(value)
+    if parse is parsers.file_mode:
+        parse(oct(value) if isinstance(value, int) else "")
+    elif parse is not parsers.level and isinstance(value, int | float) and not isinstance(value, bool):
+        parse(str(value))
+    return value
+
+
+def _fits(kind: object, value: object) -> bool:
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(each, value) for each in get_args(kind))
+    if origin is tuple:
+        return isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(kind, type) and isinstance(value, kind)
+
+
+def _words(kind: object) -> tuple[str, ...]:
+    origin = get_origin(kind)
+    if origin is Literal:
+        return tuple(get_args(kind))
+    if origin is None or origin is tuple:
+        return (_WORDS[origin or kind],)
+    return tuple(word for each in get_args(kind) for word in _words(each))
 
 
 def _file_name(service: str) -> str:
+    """Return `service` as a part of a file's name; one that has to be changed gets a hash, to stay its own."""
     safe = "".join(character if character.isalnum() or character in "-_." else "_" for character in service)
-    return safe.lstrip(".") or UNKNOWN_SERVICE
+    kept = safe.lstrip(".").encode()[:_NAME_BYTES].decode(errors="ignore") or UNKNOWN_SERVICE
+    if kept == service:
+        return kept
+    return f"{kept}-{sha256(service.encode(errors='backslashreplace')).hexdigest()[:8]}"

@@ -107,9 +107,8 @@ class TestSettings:
         """
         settings = of()
 
-        assert settings == Settings()
+        assert settings == Settings(directory=Path(".tachograph").absolute())
         assert settings.problems == ()
-        assert settings.directory == Path(".tachograph")
         assert not settings.server_mode
 
     @pytest.mark.parametrize("declared", declarations(), ids=lambda each: each.metadata["variable"])
@@ -153,7 +152,7 @@ class TestSettings:
         """
         A variable that is empty or blank counts as absent, as OpenTelemetry wants it.
         """
-        assert of(TACHOGRAPH_SERIES_LIMIT="", OTEL_TRACES_EXPORTER="  ") == Settings()
+        assert of(TACHOGRAPH_SERIES_LIMIT="", OTEL_TRACES_EXPORTER="  ") == of()
 
     def test_arguments_win_over_variables(self) -> None:
         """
@@ -169,6 +168,15 @@ class TestSettings:
         [
             ({"serieslimit": 3}, "'serieslimit' is not a setting; write one of audit_file,"),
             ({"series_limit": "many"}, "series_limit='many' is not a whole number of 1 or more"),
+            ({"directory": 5}, "directory=5 cannot be used; write a path"),
+            ({"service": 5}, "service_name=5 cannot be used; write a text"),
+            ({"shutdown_timeout": None}, "shutdown_timeout=None cannot be used; write a number"),
+            ({"shutdown_timeout": -1}, "shutdown_timeout='-1' is not a number of seconds; write it like"),
+            ({"audit_mode": 0o666}, "audit_mode='438' is not a file mode"),
+            ({"series_limit": True}, "series_limit=True cannot be used; write a whole number"),
+            ({"strict": 1}, "strict=1 cannot be used; write True or False"),
+            ({"log_format": 3}, "log_format=3 cannot be used; write json or text or None"),
+            ({"logs_exporter": [3]}, "logs_exporter=.* cannot be used; write a list of texts or None"),
         ],
     )
     def test_an_argument_that_cannot_be_used_raises(self, given: dict[str, object], match: str) -> None:
@@ -177,6 +185,27 @@ class TestSettings:
         """
         with pytest.raises(ConfigurationError, match=match):
             Settings.from_environment({}, **given)
+
+    @pytest.mark.parametrize(
+        ("given", "read"),
+        [
+            ({"directory": "/d"}, Path("/d")),
+            ({"shutdown_timeout": 1}, 1),
+            ({"audit_mode": 0o640}, 0o640),
+            ({"log_level": "debug"}, 10),
+            ({"log_level": 15}, 15),
+            ({"log_format": None}, None),
+            ({"strict": True}, True),
+            ({"traces_exporter": ["file"]}, ("file",)),
+        ],
+    )
+    def test_an_argument_may_be_the_value_or_its_text(self, given: dict[str, object], read: object) -> None:
+        """
+        A value of the setting's type is taken as it is, a text as the variable's, a list as a tuple.
+        """
+        (name,) = given
+
+        assert getattr(Settings.from_environment({}, **given), name) == read
 
     def test_the_process_environment_is_the_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
@@ -220,28 +249,63 @@ class TestServiceName:
 class TestFiles:
     def test_bare_names_are_in_the_directory(self) -> None:
         """
-        A file named without a folder is in the directory, any other path stands as it is.
+        A file named without a folder is in the directory, any other path is the process's.
         """
         inside = of(TACHOGRAPH_DIR="/d", TACHOGRAPH_AUDIT_FILE="a.jsonl", TACHOGRAPH_METRICS_FILE="m.prom")
         outside = of(TACHOGRAPH_DIR="/d", TACHOGRAPH_AUDIT_FILE="./x/a.jsonl", TACHOGRAPH_METRICS_FILE="/m/m.prom")
 
         assert (inside.audit_path, inside.metrics_path) == (Path("/d/a.jsonl"), Path("/d/m.prom"))
-        assert (outside.audit_path, outside.metrics_path) == (Path("x/a.jsonl"), Path("/m/m.prom"))
+        assert (outside.audit_path, outside.metrics_path) == (Path("x/a.jsonl").absolute(), Path("/m/m.prom"))
+
+    def test_paths_stay_where_they_were_meant(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Relative paths are below the folder of the start, whatever folder the process changes to later.
+        """
+        (tmp_path / "later").mkdir()
+        monkeypatch.chdir(tmp_path)
+        settings = of(TACHOGRAPH_DIR="d", TACHOGRAPH_METRICS_FILE="./m/m.prom")
+        monkeypatch.chdir(tmp_path / "later")
+
+        assert settings.directory == tmp_path / "d"
+        assert (settings.audit_path, settings.metrics_path) == (tmp_path / "d/audit.jsonl", tmp_path / "m/m.prom")
+
+    def test_a_folder_that_is_gone_is_no_fault(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Where the process's folder has been deleted, paths stand as they were written.
+        """
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+
+        assert of().directory == Path(".tachograph")
 
     @pytest.mark.parametrize(
         ("service", "file"),
         [
             ("planner", "metrics.planner.prom"),
-            ("a/b c", "metrics.a_b_c.prom"),
-            ("..", "metrics.unknown_service.prom"),
-            ("../../etc", "metrics._.._etc.prom"),
+            ("a/b c", "metrics.a_b_c-????????.prom"),
+            ("..", "metrics.unknown_service-????????.prom"),
+            ("../../etc", "metrics._.._etc-????????.prom"),
         ],
     )
     def test_a_service_name_cannot_leave_the_directory(self, service: str, file: str) -> None:
         """
         The textfile is named after the service, with nothing in its name that a path could mean.
         """
-        assert of(TACHOGRAPH_DIR="/d", OTEL_SERVICE_NAME=service).metrics_path == Path("/d") / file
+        path = of(TACHOGRAPH_DIR="/d", OTEL_SERVICE_NAME=service).metrics_path
+
+        assert path.parent == Path("/d")
+        assert path.match(file)
+
+    def test_services_do_not_share_a_file(self) -> None:
+        """
+        Names that differ only in what a file's name cannot have, or far behind, are different files' names.
+        """
+        services = ("a_b", "a/b", "a b", "ü" * 300, "ü" * 301, "\udcff", "x" * 240)
+        files = {of(OTEL_SERVICE_NAME=service).metrics_path.name for service in services}
+
+        assert len(files) == len(services)
+        assert max(len(file.encode()) for file in files) <= 240
 
 
 class TestMode:
@@ -251,6 +315,21 @@ class TestMode:
         One OTLP endpoint, for all signals or for one, is enough.
         """
         assert of(**{f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT": "http://c:4318"}).server_mode
+
+    @pytest.mark.parametrize(
+        ("environ", "url"),
+        [
+            ({}, None),
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, "http://c:4318/v1/traces"),
+            ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c/base/"}, "http://c/base/v1/traces"),
+            ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/as/it/is/"}, "http://c/as/it/is/"),
+        ],
+    )
+    def test_where_a_signal_is_sent(self, environ: dict[str, str], url: str | None) -> None:
+        """
+        A signal's own endpoint is taken as it stands, the common one is a base, as OTLP's specification has it.
+        """
+        assert of(**environ).endpoint_of("traces") == url
 
     def test_an_endpoint_that_cannot_be_used_means_local_mode(self) -> None:
         """

@@ -8,6 +8,8 @@ from opentelemetry import metrics, trace
 import tachograph
 from support.processes import python
 from tachograph import audit, intake
+from tachograph.bootstrap import hooks
+from tachograph.logs.config import LogOptions
 from tachograph.testing import capture
 
 
@@ -179,3 +181,55 @@ class TestWhatLivesAsLongAsTheProcess:
         assert "tachograph_agent_population" not in text
         assert "tachograph_budget_spent" not in text
         assert "tachograph_tool_approvals_pending 1" not in text
+
+
+class TestConfiguredInside:
+    def test_the_app_may_configure_inside_a_capture(self, tmp_path) -> None:
+        """
+        Audit records of the block are the capture's, each once; after it the app's journal and log hooks hold.
+        """
+        code = """
+import logging, tachograph
+from pathlib import Path
+from tachograph.scrape import app
+from tachograph.testing import capture
+with capture() as seen:
+    telemetry = tachograph.configure("app")
+    with tachograph.tool_call("inside"):
+        logging.getLogger("app").info("inside", extra={"audit": True})
+    assert not Path(telemetry.settings.audit_path).exists()
+assert [r["event"] for r in seen.audit] == ["log.audit", "agent.tool.call"], seen.audit
+assert app.in_force() is not None
+logging.getLogger("app").warning("after", extra={"audit": True})
+with tachograph.tool_call("after"):
+    pass
+print(telemetry.shutdown(10))
+"""
+        ended = python(code, at=tmp_path)
+
+        assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr
+        assert [record["event"] for record in ended.audit] == ["log.audit", "agent.tool.call"]
+        assert [log.body for log in ended.own_logs] == ["inside", "after"]
+
+    def test_a_capture_inside_another_is_refused(self, telemetry) -> None:
+        """
+        The second says what to do instead, and the first goes on.
+        """
+        with pytest.raises(RuntimeError, match="read from that one"), capture():
+            pass
+        work()
+
+        assert len(telemetry.audit) == 2
+
+
+class TestHooksOfLogging:
+    def test_they_stay_until_nobody_needs_them(self, telemetry) -> None:
+        """
+        A call that is taken back, even twice, costs another one nothing.
+        """
+        again = hooks.install(LogOptions("other", "json", logging.INFO))
+        again()
+        again()
+        logging.getLogger("app").info("still")
+
+        assert "still" in [record.log_record.body for record in telemetry.logs]

@@ -8,8 +8,7 @@ configuration: the first call opens the journal where the settings say.
 import asyncio
 import atexit
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -43,7 +42,6 @@ __all__ = [
     "record",
     "shutdown",
     "sink",
-    "using",
     "write",
 ]
 
@@ -182,20 +180,6 @@ def configure(options: JournalOptions) -> None:
             before.close(1.0)
     if options.required:
         _open()
-
-
-@contextmanager
-def using(options: JournalOptions) -> Iterator[None]:
-    """Write to the journal that `options` describe for the block, and to the one before again after it."""
-    before = _in_force.pop("journal", None)
-    made = _in_force["journal"] = Journal(options, tally=_tally)
-    try:
-        yield
-    finally:
-        made.close(1.0)
-        _in_force.pop("journal", None)
-        if before is not None:
-            _in_force["journal"] = before
 
 
 def probe() -> bool:

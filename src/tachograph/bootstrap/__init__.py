@@ -7,6 +7,10 @@ Importing it imports no SDK; `configure` does.
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from opentelemetry import trace
 
 from tachograph import audit, correlation, intake
 from tachograph.bootstrap import components
@@ -15,13 +19,14 @@ from tachograph.bootstrap.plan import exporters
 from tachograph.bootstrap.telemetry import Part, Telemetry
 from tachograph.contain import contain
 from tachograph.errors import ConfigurationError, DeclarationError
-from tachograph.notices import notice
+from tachograph.notices import notice, notice_once
 from tachograph.settings import UNKNOWN_SERVICE, Settings, environment_default, process_environment
 
-__all__ = ["Telemetry", "configure", "current", "journal_options", "prepare_environment", "service_name"]
+__all__ = ["Telemetry", "audit_at", "configure", "current", "journal_options", "prepare_environment", "service_name"]
 
 _lock = threading.RLock()
 _telemetry: Telemetry | None = None
+_elsewhere = threading.Event()  # set while audit records go where `audit_at` says
 
 
 def configure(service_name: str | None = None, **settings: object) -> Telemetry:
@@ -39,6 +44,8 @@ def configure(service_name: str | None = None, **settings: object) -> Telemetry:
         if _telemetry is None:
             _check(read)
             _telemetry = _build(read)
+        elif _telemetry.ended:
+            notice_once("ended", "configure() changes nothing: telemetry has ended in this process, by its shutdown()")
         elif settings:
             _say_unchanged(_telemetry.settings, read, set(settings))
         return _telemetry
@@ -47,6 +54,28 @@ def configure(service_name: str | None = None, **settings: object) -> Telemetry:
 def current() -> Telemetry | None:
     """Return what `configure` made in this process, if it did."""
     return _telemetry
+
+
+@contextmanager
+def audit_at(options: audit.JournalOptions) -> Iterator[None]:
+    """Write audit records to the journal that `options` describe for the block, even if `configure` is called in it."""
+    _elsewhere.set()
+    audit.configure(options)
+    intake.install(audit.sink)
+    try:
+        yield
+    finally:
+        audit.shutdown(1.0)
+        _elsewhere.clear()
+        _resume_audit(current())
+
+
+def _resume_audit(telemetry: Telemetry | None) -> None:
+    """Let records go where the settings say again, without opening anything."""
+    found = telemetry or Telemetry.disabled(Settings.from_environment())
+    audit.configure(replace(journal_options(found.settings, service_name(found)), required=False))
+    required = telemetry is not None and found.settings.audit_required
+    intake.install(None if telemetry is None else audit.sink, fail_closed=required)
 
 
 def journal_options(settings: Settings, service: str) -> audit.JournalOptions:
@@ -88,6 +117,7 @@ def _unusable(settings: Settings) -> Iterator[str]:
 
 
 def _build(settings: Settings) -> Telemetry:
+    _require_audit(settings)
     prepare_environment()
     telemetry = Telemetry(settings)
     if not settings.sdk_disabled:
@@ -166,9 +196,17 @@ def service_name(telemetry: Telemetry) -> str:
     return telemetry.settings.service_name if name in ("", UNKNOWN_SERVICE) else name
 
 
+def _require_audit(settings: Settings) -> None:
+    """Refuse to start, before anything has been set up, where the journal is required and cannot be written."""
+    if settings.audit_required and not _elsewhere.is_set():
+        ahead = Telemetry(settings, tracer_provider=trace.get_tracer_provider())
+        audit.configure(journal_options(settings, service_name(ahead)))
+
+
 def _start_audit(telemetry: Telemetry, service: str) -> None:
-    audit.configure(journal_options(telemetry.settings, service))
-    intake.install(audit.sink, fail_closed=telemetry.settings.audit_required)
+    if not _elsewhere.is_set():
+        audit.configure(journal_options(telemetry.settings, service))
+        intake.install(audit.sink, fail_closed=telemetry.settings.audit_required)
     telemetry.parts.append(Part("audit", audit.flush, audit.shutdown))
 
 
@@ -179,16 +217,17 @@ def _start_signals(telemetry: Telemetry) -> None:
 
 
 def _start_logging(telemetry: Telemetry, service: str) -> None:
-    from tachograph.logs import config
+    from tachograph.bootstrap import hooks
+    from tachograph.logs.config import LogOptions
     from tachograph.logs.console import default_format
 
     settings = telemetry.settings
-    options = config.LogOptions(
+    options = LogOptions(
         service=service,
         format=settings.log_format or default_format(sys.stderr),
         level=settings.log_level,
     )
-    telemetry.undo.append(config.install(options))
+    telemetry.undo.append(hooks.install(options))
 
 
 def _say_unchanged(before: Settings, asked: Settings, names: set[str]) -> None:

@@ -1,30 +1,81 @@
 """The logger provider: audit bridge first, then correlation, then export."""
 
+from weakref import WeakKeyDictionary, WeakSet
+
 from opentelemetry import _logs
-from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits, LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.resources import Resource
 
-from tachograph._otel import put_first
+from tachograph._otel import put_first, uncut_log_records
 from tachograph.audit.bridge import AuditBridge
 from tachograph.bootstrap import components
+from tachograph.bootstrap.deliveries import Deliveries
 from tachograph.bootstrap.telemetry import Part
+from tachograph.contain import contain
 from tachograph.logs.correlate import CorrelationLogProcessor
+from tachograph.logs.pipeline import UNCUT
 from tachograph.settings import Settings
+
+_prepared: WeakSet[LoggerProvider] = WeakSet()  # a second bridge would journal everything twice
+_delivered: WeakKeyDictionary[LoggerProvider, Deliveries] = WeakKeyDictionary()
+
+
+class LimitProcessor(LogRecordProcessor):
+    """
+    Applies the limits of `OTEL_(LOGRECORD_)ATTRIBUTE_*` to what is exported, behind the audit bridge.
+
+    In front of it they would let whoever controls an application's attributes push `audit` out of a record.
+    """
+
+    def __init__(self) -> None:
+        self._limits = LogRecordLimits()
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Cut the record's attributes, the oldest first, as the SDK does."""
+        with contain("logs.limits"):
+            log_record.log_record.attributes = BoundedAttributes(
+                maxlen=self._limits.max_log_record_attributes,
+                attributes=log_record.log_record.attributes,
+                immutable=False,
+                max_value_len=self._limits.max_log_record_attribute_length,
+            )
+
+    def shutdown(self) -> None:
+        """Do nothing: no record is held."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Return True: no record is held."""
+        return True
 
 
 def build(settings: Settings, names: tuple[str, ...], resource: Resource) -> LoggerProvider:
     """Make a provider with an exporter for each name; ended by `part`, never by the SDK's own exit handler."""
-    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_log_record_processor(AuditBridge())
+    uncut = uncut_log_records()
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False, **uncut)
+    prepare(provider)
+    if uncut:
+        UNCUT.add(provider)
+        provider.add_log_record_processor(LimitProcessor())
     _add(provider, settings, names)
     return provider
 
 
 def join(provider: LoggerProvider, settings: Settings, names: tuple[str, ...]) -> bool:
     """Add our processors to the host's provider; False when the audit bridge could not be made the first."""
-    first = put_first(provider, AuditBridge())
+    first = prepare(provider)
     _add(provider, settings, names)
+    return first
+
+
+def prepare(provider: LoggerProvider) -> bool:
+    """Put the audit bridge first and the correlation ids behind it, once; False when others see records before it."""
+    if provider in _prepared:
+        return True
+    _prepared.add(provider)
+    first = put_first(provider, AuditBridge())
+    provider.add_log_record_processor(CorrelationLogProcessor())
     return first
 
 
@@ -38,7 +89,8 @@ def part(provider: LoggerProvider, *, ours: bool) -> Part:
         provider.shutdown()
         return True
 
-    return Part("logs", flush, shutdown if ours else flush)
+    told = _deliveries(provider).told
+    return Part("logs", told(flush), told(shutdown if ours else flush))
 
 
 def in_force() -> LoggerProvider | None:
@@ -47,10 +99,13 @@ def in_force() -> LoggerProvider | None:
     return provider if isinstance(provider, LoggerProvider) else None
 
 
+def _deliveries(provider: LoggerProvider) -> Deliveries:
+    return _delivered.setdefault(provider, Deliveries())
+
+
 def _add(provider: LoggerProvider, settings: Settings, names: tuple[str, ...]) -> None:
-    provider.add_log_record_processor(CorrelationLogProcessor())
     for exporter in components.each("logs", names, lambda name: _exporter(name, settings)):
-        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        provider.add_log_record_processor(BatchLogRecordProcessor(_deliveries(provider).watch(exporter)))
 
 
 def _exporter(name: str, settings: Settings) -> LogRecordExporter:
@@ -61,5 +116,5 @@ def _exporter(name: str, settings: Settings) -> LogRecordExporter:
     if name == "otlp":
         from tachograph.export.otlp import LogExporter
 
-        return LogExporter()
+        return LogExporter(endpoint=settings.endpoint_of("logs"))
     return components.load("opentelemetry_logs_exporter", name, LogRecordExporter)

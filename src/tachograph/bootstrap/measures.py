@@ -11,6 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from tachograph import audit
 from tachograph._otel import cardinality_limits, renew_export_lock
 from tachograph.bootstrap import components
+from tachograph.bootstrap.deliveries import Deliveries
 from tachograph.bootstrap.plan import Exporters
 from tachograph.bootstrap.telemetry import Part
 from tachograph.catalogue import health, labels
@@ -21,7 +22,6 @@ from tachograph.genai import pricing
 from tachograph.metrics import RECORDER, Values
 from tachograph.operations import heartbeat
 from tachograph.scrape import app
-from tachograph.scrape.exporter import serve
 from tachograph.scrape.reader import PrometheusReader
 from tachograph.scrape.textfile import TextfileWriter
 from tachograph.settings import Settings
@@ -31,9 +31,10 @@ _SERIES_SHOWN = 20
 
 @dataclass
 class Outlets:
-    """Where metrics go: readers of the provider, and what serves or writes the Prometheus one."""
+    """Where metrics go: readers of the provider, what serves or writes the Prometheus one, and what was refused."""
 
     readers: list[MetricReader] = field(default_factory=list)
+    deliveries: Deliveries = field(default_factory=Deliveries)
     writer: TextfileWriter | None = None
     server: app.MetricsServer | None = None
 
@@ -42,12 +43,13 @@ def outlets(settings: Settings, exporters: Exporters) -> Outlets:
     """Make the readers that the exporters ask for; nothing is served or written before `start`."""
     made = Outlets()
     if {"file", "prometheus"} & set(exporters.metrics):
-        reader = PrometheusReader(**cardinality_limits(PrometheusReader, settings.series_limit))
+        limits = cardinality_limits(PrometheusReader, settings.series_limit)
+        reader = PrometheusReader(series_limit=settings.series_limit, **limits)
         made.readers.append(reader)
         if "file" in exporters.metrics:
             made.writer = TextfileWriter(reader, settings.metrics_path, settings.textfile_interval)
     pushed = tuple(name for name in exporters.metrics if name not in ("file", "prometheus"))
-    made.readers.extend(components.each("metrics", pushed, lambda name: _reader(name, settings)))
+    made.readers.extend(components.each("metrics", pushed, lambda name: _reader(name, settings, made.deliveries)))
     return made
 
 
@@ -62,13 +64,11 @@ def join(provider: MeterProvider, readers: Sequence[MetricReader]) -> None:
         provider.add_metric_reader(reader)
 
 
-def start(made: Outlets, settings: Settings, exporters: Exporters) -> None:
-    """Put the Prometheus reader in force, serve it where asked, and observe our own health."""
+def start(made: Outlets, settings: Settings) -> None:
+    """Put the Prometheus reader in force, start writing where asked, and observe our own health."""
     for reader in made.readers:
         if isinstance(reader, PrometheusReader):
             app.install(reader)
-    if exporters.port is not None:
-        made.server = serve(settings.prometheus_host, exporters.port)
     if made.writer is not None:
         made.writer.start()
     after_fork(lambda: _rebuild(made))
@@ -89,10 +89,12 @@ def part(provider: MeterProvider, made: Outlets, *, ours: bool) -> Part:
             made.server.shutdown()
         if made.writer is not None:
             made.writer.shutdown()
+        if app.in_force() in made.readers:
+            app.install(None)
         _shutdown(provider, made.readers, seconds, ours=ours)
         return True
 
-    return Part("metrics", flush, shutdown)
+    return Part("metrics", made.deliveries.told(flush), made.deliveries.told(shutdown))
 
 
 def in_force() -> MeterProvider | None:
@@ -138,6 +140,7 @@ def _rebuild(made: Outlets) -> None:
             renew_export_lock(reader)
     if made.writer is not None:
         made.writer.after_fork()
+        made.writer.start()  # it would not run here without anybody who flushes
     if made.server is not None:
         made.server.after_fork()
 
@@ -157,19 +160,19 @@ def _shutdown(provider: MeterProvider, readers: Sequence[MetricReader], seconds:
         reader.shutdown(seconds * 1000)
 
 
-def _reader(name: str, settings: Settings) -> MetricReader:
-    exporter = _exporter(name)
+def _reader(name: str, settings: Settings, deliveries: Deliveries) -> MetricReader:
+    exporter = _exporter(name, settings)
     if isinstance(exporter, MetricReader):
         return exporter
     limits = cardinality_limits(PeriodicExportingMetricReader, settings.series_limit)
-    return PeriodicExportingMetricReader(exporter, settings.metric_export_interval, **limits)
+    return PeriodicExportingMetricReader(deliveries.watch(exporter), settings.metric_export_interval, **limits)
 
 
-def _exporter(name: str) -> MetricExporter | MetricReader:
+def _exporter(name: str, settings: Settings) -> MetricExporter | MetricReader:
     if name == "otlp":
         from tachograph.export.otlp import MetricExporter as OTLPMetricExporter
 
-        return OTLPMetricExporter()
+        return OTLPMetricExporter(endpoint=settings.endpoint_of("metrics"))
     made = components.load("opentelemetry_metrics_exporter", name, object)
     if isinstance(made, MetricExporter | MetricReader):
         return made

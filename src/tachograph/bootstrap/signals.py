@@ -1,13 +1,15 @@
 """The three OpenTelemetry signals: resource, providers, propagators; each signal on its own, none costs another."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from opentelemetry import _logs, metrics, propagate, trace
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tachograph.bootstrap import components, logs, measures, traces
@@ -16,6 +18,8 @@ from tachograph.bootstrap.telemetry import Telemetry
 from tachograph.errors import MissingExtra
 from tachograph.notices import notice
 from tachograph.propagation import RequestIdPropagator, TrustedBaggagePropagator
+from tachograph.scrape.app import MetricsServer
+from tachograph.scrape.exporter import serve
 from tachograph.settings import Settings
 from tachograph.version import __version__
 
@@ -28,8 +32,11 @@ def start(telemetry: Telemetry) -> None:
         notice(problem)
     if settings.config_file is not None and _apply_file(settings.config_file):
         chosen = Exporters(traces=(), metrics=(), logs=(), port=None)
+    server = None if chosen.port is None else serve(settings.prometheus_host, chosen.port)
+    if server is None:
+        chosen = replace(chosen, port=None)  # a port that is taken makes nobody scraped
     resource = _resource(settings, chosen)
-    for signal, start_signal in (("metrics", _metrics), ("traces", _traces), ("logs", _logs_signal)):
+    for signal, start_signal in (("metrics", partial(_metrics, server)), ("traces", _traces), ("logs", _logs_signal)):
         _guarded(signal, start_signal, telemetry, chosen, resource)
     if settings.config_file is None:
         propagate.set_global_textmap(_propagator(settings))
@@ -60,16 +67,17 @@ def _traces(telemetry: Telemetry, chosen: Exporters, resource: Resource) -> None
     telemetry.parts.append(traces.part(provider, ours=theirs is None))
 
 
-def _metrics(telemetry: Telemetry, chosen: Exporters, resource: Resource) -> None:
+def _metrics(server: MetricsServer | None, telemetry: Telemetry, chosen: Exporters, resource: Resource) -> None:
     theirs = measures.in_force()
     made = measures.outlets(telemetry.settings, chosen)
+    made.server = server
     if theirs is not None:
         _say_joined("MeterProvider", telemetry)
         measures.join(theirs, made.readers)
     provider = theirs or measures.build(made.readers, resource)
     if theirs is None:
         metrics.set_meter_provider(provider)
-    measures.start(made, telemetry.settings, chosen)
+    measures.start(made, telemetry.settings)
     telemetry.meter_provider = provider
     telemetry.parts.append(measures.part(provider, made, ours=theirs is None))
 
@@ -115,7 +123,9 @@ def _resource(settings: Settings, chosen: Exporters) -> Resource:
     }
     if chosen.scraped:
         attributes["tachograph.metrics.scraped"] = True
-    resource = Resource.create(attributes)
+    theirs = OTELResourceDetector().detect().attributes  # what the variable says stands above an argument
+    given = {key: value for key, value in settings.resource_given.items() if key not in theirs}
+    resource = Resource.create({**given, **attributes})
     if "service.instance.id" in resource.attributes:
         return resource
     return resource.merge(Resource({"service.instance.id": str(uuid4())}))

@@ -27,7 +27,9 @@ class Telemetry:
     """
     The telemetry of this process.
 
-    `flush` and `shutdown` keep their time, whatever a backend does, and return False when something did not leave.
+    `flush` and `shutdown` keep their time, whatever a backend does, and return False when something did not leave: a
+    batch that a backend refused while they ran is such. A backend that answers with success and rejects records in its
+    `partial_success` counts as one that took them, since upstream's exporters do not tell.
     """
 
     settings: Settings
@@ -42,6 +44,11 @@ class Telemetry:
     def disabled(cls, settings: Settings | None = None) -> "Telemetry":
         """Telemetry that does nothing and has every method."""
         return cls(settings or Settings())
+
+    @property
+    def ended(self) -> bool:
+        """True once `shutdown` was called."""
+        return self._ended.is_set()
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Send what is held, within `timeout` seconds; True when all of it left."""

@@ -1,16 +1,20 @@
 """The tracer provider: ours, or the host's with our processors added."""
 
+from collections.abc import Callable, Mapping
 from typing import cast
+from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Sampler
+from opentelemetry.sdk.trace.id_generator import IdGenerator as AnyIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from tachograph import correlation
 from tachograph.bootstrap import components
+from tachograph.bootstrap.deliveries import Deliveries
 from tachograph.bootstrap.telemetry import Part
 from tachograph.contain import contain
 from tachograph.ids import IdGenerator
@@ -18,10 +22,16 @@ from tachograph.notices import notice
 from tachograph.sampling import RecordingSampler
 from tachograph.settings import Settings
 
-# Those of the specification, which the SDK makes from the environment itself.
-_SAMPLERS = frozenset(
-    f"{parent}{root}" for parent in ("", "parentbased_") for root in ("always_on", "always_off", "traceidratio")
-)
+# Those of the specification, by what is behind `parentbased_`; each made from the sampler's argument.
+_ROOTS: Mapping[str, Callable[[str | None], Sampler]] = {
+    "always_on": lambda _: ALWAYS_ON,
+    "always_off": lambda _: ALWAYS_OFF,
+    "traceidratio": lambda ratio: TraceIdRatioBased(float(ratio or 1.0)),
+}
+
+
+_correlated: WeakSet[TracerProvider] = WeakSet()
+_delivered: WeakKeyDictionary[TracerProvider, Deliveries] = WeakKeyDictionary()
 
 
 class CorrelationProcessor(SpanProcessor):
@@ -38,7 +48,7 @@ class CorrelationProcessor(SpanProcessor):
 def build(settings: Settings, names: tuple[str, ...], resource: Resource) -> TracerProvider:
     """Make a provider with an exporter for each name; ended by `part`, never by the SDK's own exit handler."""
     provider = TracerProvider(
-        sampler=_sampler(settings), resource=resource, id_generator=IdGenerator(), shutdown_on_exit=False
+        sampler=_sampler(settings), resource=resource, id_generator=_id_generator(settings), shutdown_on_exit=False
     )
     _record_senders(provider)
     join(provider, settings, names)
@@ -49,9 +59,16 @@ def join(provider: TracerProvider, settings: Settings, names: tuple[str, ...]) -
     """Add our processors to a provider; the sampler of one that the application has set stays as it is."""
     if settings.config_file is not None:
         _record_senders(provider)
-    provider.add_span_processor(CorrelationProcessor())
+    correlate(provider)
     for exporter in components.each("traces", names, lambda name: _exporter(name, settings)):
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(_deliveries(provider).watch(exporter)))
+
+
+def correlate(provider: TracerProvider) -> None:
+    """Let spans carry the correlation ids; a second call for a provider adds nothing."""
+    if provider not in _correlated:
+        _correlated.add(provider)
+        provider.add_span_processor(CorrelationProcessor())
 
 
 def part(provider: TracerProvider, *, ours: bool) -> Part:
@@ -64,7 +81,8 @@ def part(provider: TracerProvider, *, ours: bool) -> Part:
         provider.shutdown()
         return True
 
-    return Part("traces", flush, shutdown if ours else flush)
+    told = _deliveries(provider).told
+    return Part("traces", told(flush), told(shutdown if ours else flush))
 
 
 def in_force() -> TracerProvider | None:
@@ -73,22 +91,45 @@ def in_force() -> TracerProvider | None:
     return provider if isinstance(provider, TracerProvider) else None
 
 
+def _deliveries(provider: TracerProvider) -> Deliveries:
+    return _delivered.setdefault(provider, Deliveries())
+
+
 def _record_senders(provider: TracerProvider) -> None:
     """Wrap the sampler, which the SDK may have read from the environment or from a configuration file."""
     provider.sampler = RecordingSampler(provider.sampler)
 
 
 def _sampler(settings: Settings) -> Sampler | None:
-    """Return the installed sampler that the settings name; None leaves the reading to the SDK."""
+    """Return the sampler that the settings name, the specification's or an installed one; None for the default."""
     name = settings.traces_sampler
-    if name is None or name.lower() in _SAMPLERS:
+    if name is None:
         return None
     try:
-        made = components.find("opentelemetry_traces_sampler", name).load()(settings.traces_sampler_argument)
+        return _sampler_named(name, settings.traces_sampler_argument)
     except Exception as error:  # noqa: BLE001 - a sampler of others may raise anything
         notice(f"OTEL_TRACES_SAMPLER={name[:80]!r} is not used, every trace is sampled: {error}")
         return DEFAULT_ON
-    return cast("Sampler", made)
+
+
+def _sampler_named(name: str, argument: str | None) -> Sampler:
+    root = name.lower().removeprefix("parentbased_")
+    if root not in _ROOTS:
+        return cast("Sampler", components.find("opentelemetry_traces_sampler", name).load()(argument))
+    made = _ROOTS[root](argument)
+    return made if name.lower() == root else ParentBased(made)
+
+
+def _id_generator(settings: Settings) -> AnyIdGenerator:
+    """Return the installed generator that the settings name, or ours, which is random."""
+    name = settings.id_generator
+    if name is None or name.lower() == "random":
+        return IdGenerator()
+    try:
+        return components.load("opentelemetry_id_generator", name, AnyIdGenerator)
+    except Exception as error:  # noqa: BLE001 - a generator of others may raise anything
+        notice(f"OTEL_PYTHON_ID_GENERATOR={name[:80]!r} is not used, ids are random: {error}")
+        return IdGenerator()
 
 
 def _exporter(name: str, settings: Settings) -> SpanExporter:
@@ -99,5 +140,5 @@ def _exporter(name: str, settings: Settings) -> SpanExporter:
     if name == "otlp":
         from tachograph.export.otlp import SpanExporter as OTLPSpanExporter
 
-        return OTLPSpanExporter()
+        return OTLPSpanExporter(endpoint=settings.endpoint_of("traces"))
     return components.load("opentelemetry_traces_exporter", name, SpanExporter)

@@ -87,8 +87,10 @@ class _OneLine(logging.Filter):
     """What upstream logs about a collector, at every attempt of every signal, becomes one line a minute."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say it, and keep the record from handlers."""
-        notice_at_most("otlp", f"telemetry does not reach the collector: {record.getMessage()}")
+        """Say it, unless it is only that telemetry has ended, and keep the record from handlers."""
+        message = record.getMessage()
+        if not message.startswith("Exporter already shutdown"):
+            notice_at_most("otlp", f"telemetry does not reach the collector: {message}")
         return False
 
 

@@ -7,7 +7,6 @@ from tachograph.genai.model import Call
 from tachograph.intake import AuditEvent
 from tachograph.metrics import Measurement
 
-_REFUSED = ("blocked", "denied")
 _AUDIT_OUTCOMES = {"success": "success", "skipped": "unknown", "pending_approval": "unknown"}
 
 
@@ -53,8 +52,8 @@ def tool_meta(call: Call) -> dict[str, object]:
 
 
 def is_turn(call: Call) -> bool:
-    """Tell whether a model call is a turn of the agent around it: no embedding, and not refused before it began."""
-    return call.operation != "embeddings" and call.outcome not in _REFUSED
+    """Tell whether a model call is a turn of the agent around it: one that succeeded, and no embedding."""
+    return call.operation != "embeddings" and call.outcome == "success"
 
 
 def is_known(call: Call) -> bool:

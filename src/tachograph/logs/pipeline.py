@@ -1,6 +1,7 @@
 """Where entries leave for OpenTelemetry: the provider in force, asked at every entry, and never in a circle."""
 
 import threading
+from weakref import WeakSet
 
 from opentelemetry import _logs
 from opentelemetry._logs import Logger, LoggerProvider, NoOpLogger
@@ -53,6 +54,9 @@ class _Loggers:
         return None if isinstance(logger, NoOpLogger) else logger
 
 
+# Providers that cut nothing before the audit bridge.
+UNCUT: WeakSet[LoggerProvider] = WeakSet()
+
 _busy = _Busy()
 _loggers = _Loggers(_logs.NoOpLoggerProvider())
 
@@ -82,7 +86,7 @@ def is_placeholder(provider: LoggerProvider) -> bool:
 def _send(entry: Entry) -> None:
     logger = _in_force().get(entry.logger)
     if logger is not None:
-        logger.emit(to_otel(entry, correlation.ids()))
+        logger.emit(to_otel(entry, correlation.ids(), whole=_loggers.provider in UNCUT))
     elif entry.audit:
         intake.submit(to_audit(entry, correlation.ids()))
 

@@ -15,7 +15,6 @@ EVENT_NAMES = ("otel.event.name", "event.name")
 MAX_ATTRIBUTES = 128
 
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
-_KEPT = ("audit", "event")
 _OUTCOMES = ("success", "failure", "unknown")
 _DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII)
 _AUDIT_FIELDS = frozenset(
@@ -23,14 +22,21 @@ _AUDIT_FIELDS = frozenset(
 )
 
 
-def to_otel(entry: Entry, ids: Mapping[str, str]) -> LogRecord:
-    """Translate `entry`, made under the correlation ids `ids`; the current context gives trace and span."""
+_KEPT = ("event", *sorted(_AUDIT_FIELDS))
+
+
+def to_otel(entry: Entry, ids: Mapping[str, str], *, whole: bool = False) -> LogRecord:
+    """
+    Translate `entry`, made under the correlation ids `ids`; the current context gives trace and span.
+
+    `whole` says that its provider cuts nothing before the audit bridge.
+    """
     return LogRecord(
         timestamp=entry.nanos,
         severity_number=severity(entry.level),
         severity_text=_SEVERITY_TEXT.get(entry.level_name, entry.level_name),
         body=entry.body,
-        attributes=attributes(entry, ids),
+        attributes=attributes(entry, ids, whole=whole),
         event_name=event_name(entry.fields),
     )
 
@@ -53,15 +59,20 @@ def event_name(fields: Mapping[str, object]) -> str | None:
     return None
 
 
-def attributes(entry: Entry, ids: Mapping[str, str]) -> dict[str, AnyValue]:
-    """Return the attributes of `entry`: its own fields, the ids in force and the exception; None is left out."""
+def attributes(entry: Entry, ids: Mapping[str, str], *, whole: bool = False) -> dict[str, AnyValue]:
+    """
+    Return the attributes of `entry`: its own fields, the ids in force and the exception; None is left out.
+
+    With `whole`, what is marked `audit` keeps them all.
+    """
     found = {**ids, **entry.fields}
     found.update(exception_fields(entry.error))
     for key in EVENT_NAMES:
         found.pop(key, None)
-    kept = _cut(found, ids) if len(found) > MAX_ATTRIBUTES else found
+    if len(found) > MAX_ATTRIBUTES and not (whole and entry.audit):
+        found = _cut(found, ids)
     return {
-        text(key) or "_": cast("AnyValue", uniform(plain(value))) for key, value in kept.items() if value is not None
+        text(key) or "_": cast("AnyValue", uniform(plain(value))) for key, value in found.items() if value is not None
     }
 
 

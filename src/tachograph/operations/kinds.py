@@ -78,7 +78,7 @@ class PlanRun(Run):
 
 
 class AgentRun(Run):
-    """An agent at work; `turns` counts the model calls that ended in it."""
+    """An agent at work; `turns` counts the model calls that succeeded in it."""
 
     kind = "agent"
 
@@ -104,7 +104,7 @@ class AgentRun(Run):
         self._finish = admit_word(labels.FINISH_REASON, reason)
 
     def count_turn(self) -> None:
-        """Count a model call that ended in this agent."""
+        """Count a model call that succeeded in this agent."""
         with self._lock:
             self.turns += 1
 
@@ -318,7 +318,7 @@ class LlmRun(Run):
 def _known_effect(effect: str | None) -> str | None:
     if effect is None or effect in EFFECTS:
         return effect
-    notice_once("effect", f"effect={effect[:80]!r} is treated as destructive; write one of {', '.join(EFFECTS)}")
+    notice_once("effect", f"effect={str(effect)[:80]!r} is treated as destructive; write one of {', '.join(EFFECTS)}")
     return "destructive"
 
 

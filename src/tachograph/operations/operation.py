@@ -12,6 +12,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from tachograph import correlation
 from tachograph._otel import detach
 from tachograph.operations.run import Run
 
@@ -51,10 +52,21 @@ class Operation(Generic[R]):
         return ready(None)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
-        """Run every call of `function` in a run of its own."""
-        wrap = next(wrap for applies, wrap in _WRAPPERS if applies(function))
-        wrapper = wrap(function, self._make_run)
-        return cast("Callable[P, T]", functools.wraps(function)(wrapper))
+        """
+        Run every call of `function` in a run of its own; where that returns a coroutine, until the coroutine ends.
+
+        Raises TypeError for what cannot be called.
+        """
+        return cast("Callable[P, T]", self._decorated(function))
+
+    def _decorated(self, function: object) -> object:
+        if isinstance(function, classmethod | staticmethod):
+            return type(function)(cast("Callable[..., Any]", self._decorated(function.__func__)))
+        if not callable(function):
+            kind = type(function).__name__
+            raise TypeError(f"an operation decorates what can be called, and no {kind}; write it below @{kind}")
+        wrap = next(wrap for applies, wrap in _WRAPPERS if applies(function) or applies(_body(function)))
+        return functools.wraps(function)(wrap(function, self._make_run))
 
     def _enter(self, caller: FrameType) -> R:
         run = self._make_run()
@@ -79,16 +91,43 @@ def _start(run: Run) -> None:
         raise
 
 
-def _call_in(make_run: Callable[[], Run], function: Callable[[], T]) -> T:
-    with Operation(make_run):
-        return function()
+def _body(function: Callable[..., Any]) -> object:
+    """Return what runs when `function` is called: for an object, the `__call__` of its class."""
+    call = type(function).__call__
+    return call if inspect.isfunction(call) else function
 
 
 def _wrap_function(function: Callable[..., Any], make_run: Callable[[], Run]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return _call_in(make_run, lambda: function(*args, **kwargs))
+        run = make_run()
+        _start(run)
+        with correlation.within(run.context):
+            return _called(run, lambda: function(*args, **kwargs))
 
     return wrapper
+
+
+def _called(run: Run, function: Callable[[], Any]) -> Any:
+    try:
+        result = function()
+    except BaseException as error:
+        run.end(error)
+        raise
+    if inspect.iscoroutine(result):
+        return _awaited(run, result)  # its work is still to come
+    run.end(None)
+    return result
+
+
+async def _awaited(run: Run, coroutine: Awaitable[T]) -> T:
+    with correlation.within(run.context):
+        try:
+            result = await coroutine
+        except BaseException as error:
+            run.end(error)
+            raise
+        run.end(None)
+        return result
 
 
 def _wrap_coroutine(function: Callable[..., Any], make_run: Callable[[], Run]) -> Callable[..., Any]:
@@ -189,9 +228,21 @@ async def ready(value: T) -> T:
     return value
 
 
-def is_bare_generator(frame: FrameType) -> bool:
-    """Tell whether `frame` is a generator's, other than one that contextlib turned into a context manager."""
-    if not frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
-        return False
-    driver = frame.f_back
-    return driver is None or driver.f_code.co_filename != contextlib.__file__
+def is_bare_generator(frame: FrameType | None) -> bool:
+    """
+    Tell whether the block that `frame` opens belongs to a generator, whose caller would find it current at a `yield`.
+
+    What contextlib drives (a generator made a context manager, an ExitStack) opens it for the frame that drives it.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == contextlib.__file__:
+            if frame.f_code.co_name == "inner":  # as a decorator: the block is one call
+                return False
+            frame = frame.f_back
+        elif not frame.f_code.co_flags & (inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR):
+            return False
+        elif frame.f_back is None or frame.f_back.f_code.co_filename != contextlib.__file__:
+            return True
+        else:
+            frame = frame.f_back
+    return False

@@ -17,11 +17,13 @@ from tachograph.contain import contain
 from tachograph.errors import BudgetExceeded
 from tachograph.genai import budgets
 from tachograph.metrics import RECORDER, SCOPE, Measurement, say_overflow
+from tachograph.notices import notice_once
 from tachograph.version import __version__
 
 Value = str | float | bool
 
 _ERRORS = ("failure", "timeout", OTHER)
+_CLOSING = (labels.OUTCOME.name, "error.type")
 
 
 class Run:
@@ -54,15 +56,19 @@ class Run:
 
     @outcome.setter
     def outcome(self, word: str) -> None:
-        self._said = word
-        self._outcome = admit_word(labels.OUTCOME, word)
+        with contain("operations.word"):
+            self._said = _text(word)
+            self._outcome = admit_word(labels.OUTCOME, self._said)
 
     def note(self, **facts: object) -> None:
-        """Keep facts about this execution: attributes of its span, and `meta` of its audit record."""
-        self._notes.update(facts)
-        with contain("operations.note"):
-            for key, value in facts.items():
-                self.span.set_attribute(key, value if isinstance(value, str | bool | int | float) else str(value))
+        """
+        Keep facts about this execution: attributes of its span, and `meta` of its audit record.
+
+        A name that the operation itself uses, such as `gen_ai.tool.name`, is left as it is.
+        """
+        for key, value in facts.items():
+            with contain("operations.note"):
+                self._note(key, value)
 
     def start(self) -> None:
         """Start the span and whatever must be known before the block runs."""
@@ -79,8 +85,10 @@ class Run:
             self._audit()
         with contain("operations.measure"):
             RECORDER.record(self._as_said(self._measurements(seconds)), self.context)
-        with contain("operations.end"):
+        with contain("operations.close"):
             self._close(error)
+        with contain("operations.end"):
+            self.span.end()
 
     def _open(self) -> None:
         context = self._context()
@@ -101,9 +109,9 @@ class Run:
     def _conclude(self, error: BaseException | None) -> None:
         if error is None:
             return
-        self._error_type = _qualified(type(error))
         if self._outcome is None:
             self._outcome = _outcome_of(error)
+        self._error_type = _qualified(type(error))
 
     def _close(self, error: BaseException | None) -> None:
         self.span.set_attributes({labels.OUTCOME.name: self.outcome, **self._final_attributes()})
@@ -113,9 +121,23 @@ class Run:
             self.span.set_attribute("error.type", self._error_type)
         if self.outcome in _ERRORS:
             if error is not None:
-                self.span.record_exception(error)
+                self._record(error)
             self.span.set_status(Status(StatusCode.ERROR, self._error_type or self.outcome))
-        self.span.end()
+
+    def _record(self, error: BaseException) -> None:
+        """Record the exception on the span; the text of one that has none to give is its type."""
+        with contain("operations.exception"):
+            try:
+                self.span.record_exception(error)
+            except Exception:  # noqa: BLE001 - its `__str__` is the application's
+                self.span.add_event("exception", {"exception.type": _qualified(type(error))})
+
+    def _note(self, key: str, value: object) -> None:
+        if key in self._span_attributes() or key in _CLOSING:
+            notice_once(f"note {key}", f"a note cannot be called {key}, which {self.span_name[:80]} says itself")
+            return
+        self._notes[key] = value
+        self.span.set_attribute(key, value if isinstance(value, str | bool | int | float) else str(value))
 
     def _context(self) -> Context:
         return otel_context.get_current()
@@ -166,10 +188,16 @@ def _outcome_of(error: BaseException) -> str:
 
 def admit_word(label: Label, word: str) -> str:
     """Return `word` if `label` admits it, else `_OTHER` with one notice of the words there are."""
-    admitted = label.admit(word)
-    if admitted == OTHER:
-        say_overflow(label, word)
+    admitted = OTHER
+    with contain("operations.word"):
+        admitted = label.admit(word)
+        if admitted == OTHER:
+            say_overflow(label, word)
     return admitted
+
+
+def _text(word: object) -> str:
+    return str.__str__(word) if isinstance(word, str) else str(word)
 
 
 def _qualified(kind: type[BaseException]) -> str:

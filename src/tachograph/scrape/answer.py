@@ -49,7 +49,9 @@ def answer(method: str, accept: str, accept_encoding: str) -> Answer:
         return said(HTTPStatus.METHOD_NOT_ALLOWED, "use GET or HEAD", ("Allow", "GET, HEAD"))
     source = in_force()
     if source is None:
-        reason = "no metrics yet: tachograph is not configured in this process, or without the prometheus exporter"
+        reason = (
+            "no metrics: tachograph is not configured in this process, or has ended, or serves no prometheus exporter"
+        )
         return said(HTTPStatus.SERVICE_UNAVAILABLE, reason, head=method == "HEAD")
     return _document(source, method, accept, accept_encoding)
 

@@ -120,6 +120,7 @@ def _join(found: dict[str, Family], new: Family, source: Source) -> None:
         return
 
     _settle(family, new)
+    _say_shared(family, source)
     family.sources.append(source)
 
 
@@ -132,6 +133,17 @@ def _settle(family: Family, new: Family) -> None:
                 f"{family.name} has more than one {what}: {first!r} is served and {later!r} is not",
             )
     family.help = family.help or new.help
+
+
+def _say_shared(family: Family, source: Source) -> None:
+    """Say once that metrics of two names are one family."""
+    name = source.metric.name
+    if family.sources and (first := family.sources[0].metric.name) != name:
+        what = "the last one is served" if isinstance(source.metric.data, Gauge) else "they are added"
+        notice_once(
+            f"prometheus shared {family.name} {name}",
+            f"metrics {first} and {name} are both {family.name}: where their labels are the same, {what}",
+        )
 
 
 def claim(family: Family, taken: set[str], *, openmetrics: bool) -> bool:

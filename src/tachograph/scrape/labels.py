@@ -8,9 +8,14 @@ from typing import Any
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from tachograph.catalogue.prometheus import label_name
+from tachograph.notices import notice_once
 
 # Attribute sets of which the label text is kept; beyond it the whole cache starts again, which costs one slow scrape.
 _KEPT = 50_000
+
+# Pairs of attributes that are said to be one label; their names may be any that an application makes up.
+_JOINED_SAID = 100
+_joined: set[tuple[str, str]] = set()
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", '"': '\\"'})
 
@@ -24,9 +29,12 @@ def labels_of(attributes: Mapping[str, Any] | None) -> Labels:
     Values of keys that become one name are joined with `;` in the order of the original keys.
     """
     found: Labels = {}
+    keys: dict[str, str] = {}
     for key, value in sorted((str(key), value) for key, value in (attributes or {}).items()):
         name, text = label_name(key), label_value(value)
         found[name] = f"{found[name]};{text}" if name in found else text
+        if (first := keys.setdefault(name, key)) != key:
+            _say_joined(first, key, name)
     return found
 
 
@@ -96,6 +104,15 @@ def _merged(labels: Labels, scoped: Mapping[str, str], *, le: bool) -> Labels:
         # Prometheus gives a label that is in the way the same prefix.
         labels["exported_le"] = labels.pop("le")
     return {**scoped, **labels}
+
+
+def _say_joined(first: str, second: str, name: str) -> None:
+    if len(_joined) < _JOINED_SAID or (first, second) in _joined:
+        _joined.add((first, second))
+        notice_once(
+            f"prometheus label {first} {second}",
+            f"attributes {first[:80]!r} and {second[:80]!r} are both the label {name[:80]}: their values are joined",
+        )
 
 
 def _plain(value: object) -> str:

@@ -10,6 +10,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from tachograph.contain import contain
 from tachograph.scrape import foreign, render
 from tachograph.scrape.render import Format, Memory
+from tachograph.scrape.series import Series
 
 
 class PrometheusReader(MetricReader):
@@ -17,16 +18,22 @@ class PrometheusReader(MetricReader):
     A pull reader of cumulative metrics that writes the Prometheus text formats.
 
     `target_info` serves the resource's attributes, `scope_labels` the `otel_scope_` labels. `cardinality_limits` goes
-    to the SDK where its readers take it, and is left out where they do not.
+    to the SDK where its readers take it; where they do not, `series_limit` is how many label sets of each metric are
+    served, the rest as one.
     """
 
     def __init__(
-        self, *, target_info: bool = True, scope_labels: bool = True, cardinality_limits: object = None
+        self,
+        *,
+        target_info: bool = True,
+        scope_labels: bool = True,
+        cardinality_limits: object = None,
+        series_limit: int | None = None,
     ) -> None:
         super().__init__(**_supported(cardinality_limits=cardinality_limits))
         self._target_info = target_info
         self._scope_labels = scope_labels
-        self._memory = Memory()
+        self._memory = Memory(Series(None if _knows("cardinality_limits") else series_limit))
         self._collecting = threading.Lock()
         self._received: MetricsData | None = None
         self._ended = False
@@ -100,5 +107,8 @@ class PrometheusReader(MetricReader):
 
 
 def _supported(**arguments: object) -> dict[str, Any]:
-    known = inspect.signature(MetricReader.__init__).parameters
-    return {name: value for name, value in arguments.items() if value is not None and name in known}
+    return {name: value for name, value in arguments.items() if value is not None and _knows(name)}
+
+
+def _knows(argument: str) -> bool:
+    return argument in inspect.signature(MetricReader.__init__).parameters

@@ -5,13 +5,13 @@ Nothing here touches the world, apart from what is said once about metrics that 
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
 from opentelemetry.sdk.metrics import Exemplar
-from opentelemetry.sdk.metrics.export import MetricsData
+from opentelemetry.sdk.metrics.export import MetricsData, Sum
 
 from tachograph.contain import contain
 from tachograph.notices import notice_once
@@ -21,6 +21,7 @@ from tachograph.scrape.families import Family, Source, Type, claim, families, re
 from tachograph.scrape.labels import LabelTexts, escape, label_text, labels_of, sayable
 from tachograph.scrape.numbers import bound, number, seconds
 from tachograph.scrape.points import Distribution, Number, Shape
+from tachograph.scrape.series import Series
 
 EOF = "# EOF\n"
 
@@ -48,8 +49,9 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a reader keeps from scrape to scrape: the texts of label sets, and exemplars."""
+    """What a reader keeps from scrape to scrape: which label sets it serves, their texts, and exemplars."""
 
+    series: Series = field(default_factory=Series)
     texts: LabelTexts = field(default_factory=LabelTexts)
     exemplars: Exemplars = field(default_factory=Exemplars)
 
@@ -93,7 +95,7 @@ def _target(data: MetricsData, form: Format, taken: set[str]) -> Iterator[str]:
 
 
 def _family(family: Family, form: Format, memory: Memory) -> Iterator[str]:
-    merged = _merged(family, memory.texts)
+    merged = _merged(family, memory)
     yield _metadata(family, form)
     for text, shape in merged.items():
         shape.exemplars = memory.exemplars.joined(family.name, text, shape)
@@ -119,16 +121,20 @@ def _help(text: str, form: Format) -> str:
     return escape(text) if form.openmetrics else sayable(text).replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _merged(family: Family, texts: LabelTexts) -> dict[str, Shape]:
+def _merged(family: Family, memory: Memory) -> dict[str, Shape]:
     """Bring the points of all sources to one shape per label set."""
     found: dict[str, Shape] = {}
     for source in family.sources:
         for point in source.metric.data.data_points:
             with contain("scrape.point"):
-                le = family.type == "histogram"
-                text = texts.of(point.attributes, source.scope_text, source.scope, le=le)
+                text = _text(point.attributes, family, source, memory)
                 _put(found, text, _shape(family.type, point), family, source)
     return found
+
+
+def _text(attributes: Mapping[str, Any] | None, family: Family, source: Source, memory: Memory) -> str:
+    served = memory.series.of(source.scope_text, source.metric.name, attributes)
+    return memory.texts.of(served, source.scope_text, source.scope, le=family.type == "histogram")
 
 
 def _shape(type_: Type, point: Any) -> Shape:
@@ -137,7 +143,9 @@ def _shape(type_: Type, point: Any) -> Shape:
 
 def _put(found: dict[str, Shape], text: str, shape: Shape, family: Family, source: Source) -> None:
     first = found.get(text)
-    merged = shape if first is None else _MERGES[family.type](first, shape)
+    # The sum of an up-down counter is a gauge to Prometheus, and can be added nevertheless.
+    merge = points.sum_numbers if isinstance(source.metric.data, Sum) else _MERGES[family.type]
+    merged = shape if first is None else merge(first, shape)
     if merged is not None:
         found[text] = merged
         return

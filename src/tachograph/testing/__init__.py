@@ -18,7 +18,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -32,20 +32,15 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tachograph import audit, intake
-from tachograph._otel import put_first
-from tachograph.audit.bridge import AuditBridge
-from tachograph.bootstrap import Telemetry, current, journal_options, measures, service_name
-from tachograph.bootstrap.traces import CorrelationProcessor
+from tachograph import audit
+from tachograph.bootstrap import audit_at, current, hooks, logs, measures, traces
 from tachograph.genai.budgets import ACCOUNTS
-from tachograph.logs import config as logs_config
-from tachograph.logs.correlate import CorrelationLogProcessor
+from tachograph.logs.config import LogOptions
 from tachograph.metrics import RECORDER
 from tachograph.operations.approvals import QUEUE
 from tachograph.operations.facts import forget_populations
 from tachograph.scrape import app
 from tachograph.scrape.reader import PrometheusReader
-from tachograph.settings import Settings
 
 T = TypeVar("T")
 
@@ -149,16 +144,27 @@ class _Stage:
 
 
 _stage: _Stage | None = None
+_in_force: list[bool] = []
 
 
 @contextmanager
 def capture() -> Iterator[Captured]:
     """
-    Capture every signal of the block; one capture at a time.
+    Capture every signal of the block; RuntimeError inside another capture.
 
     The first capture of a process sets the global providers unless the application has; audit records go to a journal
-    of their own.
+    of their own, also those of an application that calls `configure` inside the block.
     """
+    if _in_force:
+        raise RuntimeError("a capture is in force already; read from that one, or end it before the next")
+    _in_force.append(True)
+    try:
+        yield from _captured()
+    finally:
+        _in_force.clear()
+
+
+def _captured() -> Iterator[Captured]:
     stage = _set_stage()
     stage.spans.clear()
     stage.logs.clear()
@@ -169,11 +175,10 @@ def capture() -> Iterator[Captured]:
         for each in (reader, prometheus):
             stage.meter_provider.add_metric_reader(each)
             stack.callback(stage.meter_provider.remove_metric_reader, each)
-        stack.enter_context(_journal_at(folder / "audit.jsonl"))
+        stack.enter_context(audit_at(audit.JournalOptions(path=folder / "audit.jsonl", service_name="test")))
         stack.enter_context(_served_by(prometheus))
         if current() is None:
-            options = logs_config.LogOptions(service="test", format="json", level=logging.INFO)
-            stack.callback(logs_config.install(options))
+            stack.callback(hooks.install(LogOptions(service="test", format="json", level=logging.INFO)))
             stack.enter_context(_level_of_production())
         captured = Captured(stage.spans, stage.logs, reader, prometheus, folder / "audit.jsonl")
         try:
@@ -188,21 +193,6 @@ def _forget() -> None:
     forget_populations()
     QUEUE.after_fork()
     ACCOUNTS.forget()
-
-
-@contextmanager
-def _journal_at(path: Path) -> Iterator[None]:
-    audit.configure(audit.JournalOptions(path=path, service_name="test"))
-    intake.install(audit.sink)
-    try:
-        yield
-    finally:
-        audit.shutdown(1.0)
-        telemetry = current()
-        restored = telemetry or Telemetry.disabled(Settings.from_environment())
-        options = journal_options(restored.settings, service_name(restored))
-        audit.configure(replace(options, required=False))  # opens nothing
-        intake.install(None if telemetry is None else audit.sink, fail_closed=bool(telemetry and options.required))
 
 
 @contextmanager
@@ -226,7 +216,8 @@ def _served_by(reader: PrometheusReader) -> Iterator[None]:
     try:
         yield
     finally:
-        app.install(before)
+        if app.in_force() is reader:  # else the application has been configured inside the block
+            app.install(before)
 
 
 def _set_stage() -> _Stage:
@@ -251,7 +242,7 @@ def _span_exporter(resource: Resource) -> InMemorySpanExporter:
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(CorrelationProcessor())
+        traces.correlate(provider)
         trace.set_tracer_provider(provider)
     exporter = InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -264,8 +255,7 @@ def _log_exporter(resource: Resource) -> InMemoryLogRecordExporter:
         provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         _logs.set_logger_provider(provider)
     if current() is None:
-        put_first(provider, AuditBridge())
-        provider.add_log_record_processor(CorrelationLogProcessor())
+        logs.prepare(provider)
     exporter = InMemoryLogRecordExporter()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     return exporter
