@@ -25,7 +25,7 @@ def security_evaluation(verdict: str) -> None:
 def guardrail(name: str, verdict: str, *, rule: str | None = None) -> None:
     """Count a guardrail's verdict: pass, flag, block or redact; all but pass are audited, with the deciding rule."""
     _count(security.GUARDRAIL_VERDICTS, {labels.GUARDRAIL.name: name, labels.GUARDRAIL_VERDICT.name: verdict})
-    verb = _GUARD_VERBS.get(verdict)
+    verb = next((verb for word, verb in _GUARD_VERBS.items() if word == verdict), None)
     if verb is None:
         return
     audit(events.GUARD_VIOLATION, verb, f"guard:{name}", {"guard": name, "rule": rule, "verdict": verdict})
@@ -59,7 +59,7 @@ def finding(scanner: str, severity: str, *, digest: str | None = None) -> None:
 
     `severity` is LOW, MEDIUM, HIGH, CRITICAL or UNKNOWN.
     """
-    severity = severity.upper()
+    severity = str(severity).upper()
     _count(security.SCAN_FINDINGS, {labels.SCANNER.name: scanner, labels.SEVERITY.name: severity})
     meta = {"scanner": scanner, "severity": severity, "digest": digest}
     audit(events.FINDING, "DETECT", f"scanner:{scanner}", meta)
@@ -133,7 +133,8 @@ def audit(event: Event, action: str, resource: str, meta: Mapping[str, object], 
     """Hand an event of the catalogue to the journal, fail open; a verb of no list is said once, and kept."""
     if action not in event.verbs:
         verbs = ", ".join(event.verbs)
-        notice_once(f"verb {event.name}", f"action {action[:80]!r} of {event.name} is of no list; write one of {verbs}")
+        said = f"action {str(action)[:80]!r} of {event.name} is of no list; write one of {verbs}"
+        notice_once(f"verb {event.name}", said)
     with contain("operations.audit"):
         intake.submit(
             intake.AuditEvent(event=event.name, action=action, resource=resource, actor=actor, meta=dict(meta))

@@ -187,8 +187,17 @@ class ToolRun(Run):
             meta={**meta, "phase": "start"},
             required=intake.fail_closed(),
         )
-        receipt = submit(started, self.context)
-        self._intent = None if receipt is None else receipt.id
+        self._intent = self._intend(started)
+
+    def _intend(self, event: intake.AuditEvent) -> str | None:
+        """Record the intent and return its id; only where the act may not happen without it a fault comes out."""
+        if event.required:
+            receipt = submit(event, self.context)
+            return None if receipt is None else receipt.id
+        with contain("operations.audit"):
+            receipt = submit(event, self.context)
+            return None if receipt is None else receipt.id
+        return None
 
     def _audit(self) -> None:
         event = derive.tool_event(self._call(self.outcome, 0.0))
@@ -248,11 +257,11 @@ class LlmRun(Run):
         `estimated` says that the provider did not count them: such a call is one without usage, its tokens are kept.
         """
         self._usage = Usage(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cache_read_tokens=cache_read_tokens,
-            cache_write_tokens=cache_write_tokens,
-            reasoning_tokens=reasoning_tokens,
+            input_tokens=_tokens(input_tokens),
+            output_tokens=_tokens(output_tokens),
+            cache_read_tokens=_tokens(cache_read_tokens),
+            cache_write_tokens=_tokens(cache_write_tokens),
+            reasoning_tokens=_tokens(reasoning_tokens),
             estimated=estimated,
         )
 
@@ -320,6 +329,17 @@ def _known_effect(effect: str | None) -> str | None:
         return effect
     notice_once("effect", f"effect={str(effect)[:80]!r} is treated as destructive; write one of {', '.join(EFFECTS)}")
     return "destructive"
+
+
+def _tokens(number: int | None) -> int | None:
+    """Return a number of tokens; what is none is unknown."""
+    if number is None:
+        return None
+    with contain("operations.usage"):
+        if int(number) < 0:
+            raise ValueError(f"{number} tokens cannot have been used")
+        return int(number)
+    return None
 
 
 def _digest(arguments: object) -> str | None:

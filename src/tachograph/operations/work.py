@@ -7,6 +7,7 @@ from opentelemetry.context import Context
 
 from tachograph import correlation
 from tachograph.catalogue import labels, pipelines, plans, security
+from tachograph.contain import contain
 from tachograph.metrics import Measurement
 from tachograph.operations.run import Run, Value, admit_word
 
@@ -31,17 +32,21 @@ class ContextRun(Run):
         return {key: value for key, value in known.items() if value is not None}
 
     def _measurements(self, seconds: float) -> tuple[Measurement, ...]:
-        used = None if not self.budget_tokens or self.tokens is None else self.tokens / self.budget_tokens
         optional = (
             (plans.CONTEXT_FRAGMENTS, self.fragments),
             (plans.CONTEXT_TOKENS, self.tokens),
-            (plans.CONTEXT_UTILIZATION, used),
+            (plans.CONTEXT_UTILIZATION, self._utilization()),
         )
         return (
             Measurement(plans.CONTEXT_ASSEMBLIES, 1, {labels.OUTCOME.name: self.outcome}),
             Measurement(plans.CONTEXT_DURATION, seconds),
             *(Measurement(instrument, value) for instrument, value in optional if value is not None),
         )
+
+    def _utilization(self) -> float | None:
+        with contain("operations.measure"):
+            return None if not self.budget_tokens or self.tokens is None else self.tokens / self.budget_tokens
+        return None
 
 
 class StageRun(Run):

@@ -143,9 +143,7 @@ def _shape(type_: Type, point: Any) -> Shape:
 
 def _put(found: dict[str, Shape], text: str, shape: Shape, family: Family, source: Source) -> None:
     first = found.get(text)
-    # The sum of an up-down counter is a gauge to Prometheus, and can be added nevertheless.
-    merge = points.sum_numbers if isinstance(source.metric.data, Sum) else _MERGES[family.type]
-    merged = shape if first is None else merge(first, shape)
+    merged = shape if first is None else _merge(family, source)(first, shape)
     if merged is not None:
         found[text] = merged
         return
@@ -153,6 +151,11 @@ def _put(found: dict[str, Shape], text: str, shape: Shape, family: Family, sourc
         f"prometheus bounds {family.name} {source.metric.name}",
         f"some of {source.metric.name} is not served: {family.name} has these labels with other bucket bounds already",
     )
+
+
+def _merge(family: Family, source: Source) -> Merge:
+    # An up-down counter is a gauge to Prometheus, and can be added nevertheless.
+    return points.sum_numbers if isinstance(source.metric.data, Sum) else _MERGES[family.type]
 
 
 def _number(family: Family, text: str, shape: Number, form: Format) -> Iterator[str]:
