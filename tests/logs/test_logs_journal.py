@@ -1,11 +1,13 @@
 """Where OpenTelemetry is switched off, entries marked `audit` still reach the audit journal."""
 
 import logging
+from unittest import mock
 
 import pytest
+import structlog
 from opentelemetry._logs._internal import ProxyLoggerProvider
 
-from tachograph import correlation
+from tachograph import correlation, intake
 from tachograph.logs import pipeline
 from tachograph.logs.stdlib import LentLevel
 
@@ -33,13 +35,13 @@ class TestAnAuditEntry:
         assert not event.required
 
     def test_prefixed_names_win(self, log, journal):
-        """`audit.actor` says more than `actor`."""
+        """`audit.actor` says more than `actor`, which is meta then."""
         names = ("actor", "action", "resource", "outcome")
         extra = {**dict.fromkeys(names, "unknown"), **{f"audit.{name}": "success" for name in names}}
         log.info("a.b", extra={"audit": True, **extra})
         event = journal[0]
         assert {event.actor, event.action, event.resource, event.outcome} == {"success"}
-        assert event.meta == {}
+        assert event.meta == dict.fromkeys(names, "unknown")
 
     def test_without_fields_there_are_defaults(self, log, journal):
         """An entry says LOG of its logger, with an unknown outcome."""
@@ -52,7 +54,7 @@ class TestAnAuditEntry:
             "unknown",
         )
 
-    @pytest.mark.parametrize("message", ["hello world", "hello", "a..b", "a.b ", "", ".a", "a.b\n", "a.ü"])
+    @pytest.mark.parametrize("message", ["hello world", "hello", "a..b", "a.b ", ".a", "a.b\n", "a.ü"])
     def test_a_message_that_is_no_name_is_meta(self, log, journal, message):
         """Only dotted words are an event's name."""
         log.info(message, extra={"audit": True})
@@ -104,10 +106,20 @@ class TestOtherPipelines:
         logging.getLogger("app").info("a.b", extra={"audit": True})
         assert [event.event for event in journal] == ["a.b"]
 
-    def test_with_a_pipeline_the_journal_is_not_told_twice(self, installed, exported, journal, stderr):
-        """The pipeline's own processor journals what is exported."""
+    def test_with_a_bridge_the_journal_is_not_told_twice(self, installed, exported, journal, stderr):
+        """Whoever takes the event beside the record journals it; the pipeline's own processor does."""
+        taken = []
+        exported.provider.add_log_record_processor(
+            mock.Mock(on_emit=lambda it: taken.append(it.log_record.slip.take()))
+        )
         logging.getLogger("app").info("a.b", extra={"audit": True})
-        assert journal == []
+        assert ([event.event for event in taken], journal) == (["a.b"], [])
+        assert exported.attributes == {"audit": True}
+
+    def test_without_a_bridge_the_journal_is_told(self, installed, exported, journal, stderr):
+        """A provider that the host has set later has none; the record is exported and journaled."""
+        logging.getLogger("app").info("a.b", extra={"audit": True})
+        assert [event.event for event in journal] == ["a.b"]
         assert exported.attributes == {"audit": True}
 
     def test_a_journal_that_fails_hurts_nobody(self, no_pipeline, switch_on, stderr, monkeypatch):
@@ -117,3 +129,67 @@ class TestOtherPipelines:
         logging.getLogger("app").info("a.b", extra={"audit": True})
         assert "telemetry fault in logs.export" in stderr.getvalue()
         assert isinstance(logging.root.level, LentLevel)
+
+
+class TestAfterUndo:
+    """What stays once the hooks are taken back while a journal is in force."""
+
+    @pytest.fixture
+    def ended(self, journal, exported, switch_on, stderr) -> list[object]:
+        switch_on()()
+        return journal
+
+    def test_marked_calls_are_journaled_only(self, ended, exported):
+        """Above and below the level, in both libraries; nothing is exported."""
+        log = logging.getLogger("app")
+        log.warning("a.a", extra={"audit": True, "k": 1})
+        log.debug("a.b", extra={"audit": True})
+        structlog.get_logger("app").info("a.c", audit=True)
+        assert [(event.event, event.meta) for event in ended] == [("a.a", {"k": 1}), ("a.b", {}), ("a.c", {})]
+        assert exported.bodies == []
+
+    def test_others_stay_as_they_are(self, ended, exported):
+        """Neither ids nor fields are added to what is not for the journal."""
+        record = logging.getLogger("app").makeRecord("app", logging.WARNING, "", 0, "x", (), None)
+        logging.getLogger("app").handle(record)
+        structlog.get_logger("app").info("x", audit="no")
+        assert not hasattr(record, "trace_id")
+        assert (ended, exported.bodies) == ([], [])
+
+    def test_a_second_installation_journals_once(self, ended, exported, switch_on):
+        """What had stayed goes when the hooks come back, and entries are exported again."""
+        switch_on()
+        logging.getLogger("app").warning("a.b", extra={"audit": True})
+        assert [event.event for event in ended] == ["a.b"]
+        assert exported.bodies == ["a.b"]
+
+    def test_without_a_journal_nothing_stays(self, exported, switch_on, stderr):
+        """The functions of logging are the library's again."""
+        switch_on()
+        intake.install(None)
+        before = logging.Logger.callHandlers
+        switch_on()()
+        assert logging.Logger.callHandlers is not before
+        assert logging.Logger.callHandlers.__module__ == "logging"
+
+
+class TestTelemetrysOwnLoggers:
+    def test_what_is_marked_is_journaled_and_not_exported(self, installed, exported, journal, stderr):
+        """Nothing else of theirs leaves the process."""
+        logging.getLogger("opentelemetry.sdk").warning("a.b", extra={"audit": True})
+        logging.getLogger("tachograph").warning("a.b")
+        assert [event.resource for event in journal] == ["logger:opentelemetry.sdk"]
+        assert exported.bodies == []
+
+    def test_a_sink_that_logs_does_not_call_itself(self, installed, stderr):
+        """What the journal logs while it records is ignored."""
+        calls = []
+
+        def sink(event):
+            calls.append(event.event)
+            logging.getLogger("tachograph").warning("again.b", extra={"audit": True})
+
+        before = intake.install(sink)
+        logging.getLogger("tachograph").warning("a.b", extra={"audit": True})
+        intake.install(before)
+        assert calls == ["a.b"]

@@ -9,7 +9,6 @@ import asyncio
 import atexit
 import secrets
 from collections.abc import Mapping
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -244,10 +243,7 @@ def _journal() -> Journal:
         return journal
 
     made = Journal(_options_of_settings(), tally=_tally)
-    journal = _in_force.setdefault("journal", made)
-    if journal is made:
-        atexit.register(partial(journal.close, 1.0))
-    return journal
+    return _in_force.setdefault("journal", made)
 
 
 def _options_of_settings() -> JournalOptions:
@@ -261,3 +257,6 @@ def _options_of_settings() -> JournalOptions:
         service_name=settings.service_name,
         required=settings.audit_required,
     )
+
+
+atexit.register(shutdown, 1.0)  # here, since the first to register ends last: others may record in theirs

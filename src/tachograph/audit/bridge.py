@@ -1,23 +1,18 @@
 """The front door: log records that say `audit`, or are named as audit events, go to the journal before any export."""
 
-import re
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 
-from tachograph import audit
+from tachograph import audit, intake
 from tachograph.audit import entry, mirror
 from tachograph.audit.chain import Record
 from tachograph.audit.entry import Origin
 from tachograph.audit.mirror import MirrorRecord
 from tachograph.contain import contain
-from tachograph.intake import AuditEvent
+from tachograph.intake import AuditEvent, MarkedRecord, is_marked
 
-FALSY = frozenset({"", "0", "false", "no", "off", "none", "null"})
-
-_DOTTED = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+", re.ASCII)
 _PLACES = ("audit.sequence.stream_id", "audit.sequence.number", "audit.record.hash")
 
 Write = Callable[[AuditEvent, Origin], Record | None]
@@ -50,6 +45,10 @@ class AuditBridge(LogRecordProcessor):
         audit.flush()
 
     def _journaled(self, log_record: ReadWriteLogRecord) -> Record | None:
+        if isinstance(log_record.log_record, MarkedRecord):
+            event = log_record.log_record.slip.take()
+            return None if event is None else self._write(event, _origin(log_record))
+
         fields = _fields(log_record)
         if not is_wanted(log_record, fields):
             return None
@@ -60,59 +59,24 @@ class AuditBridge(LogRecordProcessor):
 def is_wanted(log_record: ReadWriteLogRecord, fields: Mapping[str, object]) -> bool:
     """Tell whether a record is for the audit: it says so in any form, or its event name or scope do."""
     name = log_record.log_record.event_name
-    return _is_truthy(fields.get("audit")) or name in entry.EVENTS or _scope(log_record) == mirror.SCOPE
+    return is_marked(fields.get("audit")) or name in entry.EVENTS or _scope(log_record) == mirror.SCOPE
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """What a record calls itself, and the text that is left over for its meta."""
-
-    event: str
-    message: object = None
-
-
-def _event(log_record: ReadWriteLogRecord, fields: dict[str, Any], where: Origin) -> AuditEvent:
-    left = {key: value for key, value in fields.items() if key != "audit" and where.ids.get(key) != value}
-    actor, action, resource, outcome = (_take(left, name) for name in ("actor", "action", "resource", "outcome"))
-    named = _named(log_record, left)
-    if named.message not in (None, ""):
-        left["message" if "message" not in left else "body"] = named.message
-    return AuditEvent(
-        event=named.event,
-        action="LOG" if action is None else entry.text_of(action),
-        resource=f"logger:{_scope(log_record)}" if resource is None else resource,
-        actor=actor,
-        outcome="unknown" if outcome is None else outcome,
-        meta=left,
-    )
-
-
-def _named(log_record: ReadWriteLogRecord, left: dict[str, Any]) -> _Named:
+def _event(log_record: ReadWriteLogRecord, fields: Mapping[str, object], where: Origin) -> AuditEvent:
     body = log_record.log_record.body
-    message = None if isinstance(body, Mapping) else entry.plain(body)
-    if log_record.log_record.event_name:
-        return _Named(log_record.log_record.event_name, message)
-
-    for name in ("audit.event", "event"):
-        if _is_dotted(left.get(name)):
-            event = str(left.pop(name))
-            return _Named(event, None if message == event else message)
-    if _is_dotted(message):
-        return _Named(str(message))
-    return _Named(entry.LOG_EVENT, message)
+    return intake.read(
+        fields,
+        logger=_scope(log_record),
+        name=log_record.log_record.event_name,
+        message=None if isinstance(body, Mapping) else entry.plain(body),
+        ids=where.ids,
+    )
 
 
 def _fields(log_record: ReadWriteLogRecord) -> dict[str, Any]:
     body = log_record.log_record.body
     fields = entry.plain(body) if isinstance(body, Mapping) else {}
     return {**(fields if isinstance(fields, dict) else {}), **(log_record.log_record.attributes or {})}
-
-
-def _take(fields: dict[str, Any], name: str) -> Any:
-    for key in (f"audit.{name}", name):
-        if fields.get(key) not in (None, ""):
-            return fields.pop(key)
-    return None
 
 
 def _origin(log_record: ReadWriteLogRecord) -> Origin:
@@ -124,16 +88,6 @@ def _origin(log_record: ReadWriteLogRecord) -> Origin:
 def _scope(log_record: ReadWriteLogRecord) -> str:
     scope = log_record.instrumentation_scope
     return scope.name if scope is not None else ""
-
-
-def _is_truthy(value: object) -> bool:
-    if isinstance(value, str):
-        return value.strip().lower() not in FALSY
-    return bool(value)
-
-
-def _is_dotted(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= 128 and _DOTTED.fullmatch(value) is not None
 
 
 def _mark(log_record: ReadWriteLogRecord, places: Mapping[str, str | int]) -> None:

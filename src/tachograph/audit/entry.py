@@ -136,7 +136,9 @@ class _Walk:
         self.inside.add(id(value))
         try:
             return self._converted(value)
-        except Exception:  # noqa: BLE001 - a value's own code may raise anything, the record is written without it
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - a value's own code may raise anything, the record is written without it
             return {"$unencodable": _type_name(value)}
         finally:
             self.inside.discard(id(value))

@@ -1,10 +1,12 @@
 """The logger provider: audit bridge first, then correlation, then export."""
 
+import sys
+from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry import _logs
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordLimits, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk._logs import Logger, LoggerProvider, LogRecordLimits, LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.resources import Resource
 
@@ -15,7 +17,6 @@ from tachograph.bootstrap.deliveries import Deliveries
 from tachograph.bootstrap.telemetry import Part
 from tachograph.contain import contain
 from tachograph.logs.correlate import CorrelationLogProcessor
-from tachograph.logs.pipeline import UNCUT
 from tachograph.settings import Settings
 
 _prepared: WeakSet[LoggerProvider] = WeakSet()  # a second bridge would journal everything twice
@@ -31,6 +32,7 @@ class LimitProcessor(LogRecordProcessor):
 
     def __init__(self) -> None:
         self._limits = LogRecordLimits()
+        self._more: dict[str, Any] = {} if uncut_log_records() else {"extended_attributes": True}
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """Cut the record's attributes, the oldest first, as the SDK does."""
@@ -40,6 +42,7 @@ class LimitProcessor(LogRecordProcessor):
                 attributes=log_record.log_record.attributes,
                 immutable=False,
                 max_value_len=self._limits.max_log_record_attribute_length,
+                **self._more,
             )
 
     def shutdown(self) -> None:
@@ -50,14 +53,44 @@ class LimitProcessor(LogRecordProcessor):
         return True
 
 
+class WholeLogger(_logs.Logger):
+    """Hands over records as ready-made, without limits: how SDKs whose providers take none leave them whole."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logger.instrumentation_scope.name)
+        self._logger = logger
+        self._limits = LogRecordLimits(sys.maxsize, sys.maxsize, sys.maxsize, sys.maxsize)
+
+    def emit(self, record: _logs.LogRecord | None = None, **given: Any) -> None:
+        """Emit `record`, or one made of what is `given`."""
+        ready = ReadWriteLogRecord(
+            log_record=_logs.LogRecord(**given) if record is None else record,
+            resource=self._logger.resource,
+            instrumentation_scope=self._logger.instrumentation_scope,
+            limits=self._limits,
+        )
+        self._logger.emit(ready)
+
+    def enabled(self, **given: Any) -> bool:
+        """Ask the SDK's logger."""
+        return bool(self._logger.enabled(**given))
+
+
+class WholeLoggerProvider(LoggerProvider):
+    """A provider that cuts nothing before its first processor."""
+
+    def get_logger(self, *args: Any, **given: Any) -> _logs.Logger:
+        """Return a logger for the scope that the arguments name."""
+        logger = super().get_logger(*args, **given)
+        return WholeLogger(logger) if isinstance(logger, Logger) else logger
+
+
 def build(settings: Settings, names: tuple[str, ...], resource: Resource) -> LoggerProvider:
     """Make a provider with an exporter for each name; ended by `part`, never by the SDK's own exit handler."""
     uncut = uncut_log_records()
-    provider = LoggerProvider(resource=resource, shutdown_on_exit=False, **uncut)
+    provider = (LoggerProvider if uncut else WholeLoggerProvider)(resource=resource, shutdown_on_exit=False, **uncut)
     prepare(provider)
-    if uncut:
-        UNCUT.add(provider)
-        provider.add_log_record_processor(LimitProcessor())
+    provider.add_log_record_processor(LimitProcessor())
     _add(provider, settings, names)
     return provider
 

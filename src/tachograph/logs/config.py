@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tachograph.logs import stdlib, structured, uncaught
+from tachograph import intake
+from tachograph.logs import pipeline, stdlib, structured, uncaught
 from tachograph.logs.console import Console, Format
 from tachograph.logs.patching import Undo, together
 
@@ -17,12 +18,18 @@ class LogOptions:
 
 
 _installed: Undo | None = None
+_remainder: list[Undo] = []
 
 
 def install(options: LogOptions) -> Undo:
-    """Hook stdlib logging, structlog and uncaught exceptions; return what undoes it. A second call changes nothing."""
+    """
+    Hook stdlib logging, structlog and uncaught exceptions; return what undoes it. A second call changes nothing.
+
+    Where a journal is in force when it is undone, records marked `audit` go on reaching it.
+    """
     global _installed
     if _installed is None:
+        _remove_remainder()
         _installed = together([_forget, *_parts(options)])
     return _installed
 
@@ -39,3 +46,12 @@ def _parts(options: LogOptions) -> list[Undo]:
 def _forget() -> None:
     global _installed
     _installed = None
+    if intake.has_journal():
+        _remainder.extend((stdlib.install_remainder(), structured.install_remainder()))
+        pipeline.end()
+
+
+def _remove_remainder() -> None:
+    pipeline.begin()
+    while _remainder:
+        _remainder.pop()()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import TracebackType
 
+from tachograph.intake import is_marked
+
 Container = Mapping[object, object] | list[object] | tuple[object, ...]
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -48,7 +50,7 @@ class Entry:
 
 def is_audit(fields: object) -> bool:
     """Tell whether these fields mark a log call for the audit journal."""
-    return isinstance(fields, Mapping) and bool(fields.get("audit"))
+    return isinstance(fields, Mapping) and is_marked(fields.get("audit"))
 
 
 def from_record(record: logging.LogRecord, added: frozenset[str] = FORMAT_NAMES) -> Entry:
@@ -159,7 +161,9 @@ def text(value: object) -> str:
     """Return `str(value)` as clean text, or the type in angle brackets when it has none."""
     try:
         return clean(str.__str__(value) if isinstance(value, str) else str(value))
-    except Exception:  # noqa: BLE001 - `__str__` is the app's code
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - `__str__` is the app's code
         return f"<{type(value).__qualname__}>"
 
 

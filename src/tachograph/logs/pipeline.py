@@ -1,7 +1,7 @@
 """Where entries leave for OpenTelemetry: the provider in force, asked at every entry, and never in a circle."""
 
 import threading
-from weakref import WeakSet
+from collections.abc import Mapping
 
 from opentelemetry import _logs
 from opentelemetry._logs import Logger, LoggerProvider, NoOpLogger
@@ -9,8 +9,9 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from tachograph import correlation, intake
 from tachograph.contain import contain
+from tachograph.intake import Slip
 from tachograph.logs.fields import Entry
-from tachograph.logs.translate import to_audit, to_otel
+from tachograph.logs.translate import is_audited, to_audit, to_otel
 
 _OWN = frozenset(("opentelemetry", "tachograph"))
 _TRANSPORTS = frozenset(
@@ -31,9 +32,10 @@ _EXPORT_THREADS = ("Otel", "tachograph")
 
 
 class _Busy(threading.local):
-    """Whether this thread is inside `emit`."""
+    """Whether this thread is inside `emit`, and inside the journaling of what telemetry itself logs."""
 
     on = False
+    journaling = False
 
 
 class _Loggers:
@@ -54,20 +56,19 @@ class _Loggers:
         return None if isinstance(logger, NoOpLogger) else logger
 
 
-# Providers that cut nothing before the audit bridge.
-UNCUT: WeakSet[LoggerProvider] = WeakSet()
-
 _busy = _Busy()
+_ended = threading.Event()
 _loggers = _Loggers(_logs.NoOpLoggerProvider())
 
 
 def emit(entry: Entry) -> None:
     """
-    Send `entry` to OpenTelemetry; where that records nothing, send it to the audit journal if it is marked `audit`.
+    Send `entry` to OpenTelemetry; where nothing there journals what is marked `audit`, send it to the journal.
 
-    Never raises, and ignores what telemetry itself logs.
+    Never raises. Of what telemetry itself logs, and of all after `end`, only the journal gets what is marked.
     """
-    if _busy.on or _is_own(entry):
+    if _ended.is_set() or _busy.on or _is_own(entry):
+        journal(entry)
         return
 
     _busy.on = True
@@ -78,17 +79,52 @@ def emit(entry: Entry) -> None:
         _busy.on = False
 
 
+def journal(entry: Entry) -> None:
+    """Send `entry` to the journal alone if it is for it; what that logs in turn is ignored. Never raises."""
+    if _busy.journaling or not is_audited(entry):
+        return
+
+    _busy.journaling = True
+    try:
+        with contain("logs.audit"):
+            intake.submit(to_audit(entry, correlation.ids()))
+    finally:
+        _busy.journaling = False
+
+
+def begin() -> None:
+    """Let entries go to OpenTelemetry."""
+    _ended.clear()
+
+
+def end() -> None:
+    """Let entries go to the journal alone."""
+    _ended.set()
+
+
 def is_placeholder(provider: LoggerProvider) -> bool:
     """Tell whether `provider` is what the API hands out until a real one is set."""
     return type(provider).__name__ == "ProxyLoggerProvider"
 
 
 def _send(entry: Entry) -> None:
+    ids = correlation.ids()
     logger = _in_force().get(entry.logger)
-    if logger is not None:
-        logger.emit(to_otel(entry, correlation.ids(), whole=_loggers.provider in UNCUT))
-    elif entry.audit:
-        intake.submit(to_audit(entry, correlation.ids()))
+    if is_audited(entry):
+        _send_marked(entry, ids, logger)
+    elif logger is not None:
+        logger.emit(to_otel(entry, ids))
+
+
+def _send_marked(entry: Entry, ids: Mapping[str, str], logger: Logger | None) -> None:
+    """Let the bridge journal it in its turn; it may not be there, or not be reached, whatever fails before it."""
+    slip = Slip(to_audit(entry, ids))
+    try:
+        if logger is not None:
+            logger.emit(to_otel(entry, ids, slip))
+    finally:
+        if (event := slip.take()) is not None:
+            intake.submit(event)
 
 
 def _in_force() -> _Loggers:

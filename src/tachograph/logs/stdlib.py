@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NamedTuple, cast
 
+from tachograph import intake
 from tachograph.contain import contain
 from tachograph.logs import handover, pipeline, scope, upstream
 from tachograph.logs.fields import FORMAT_NAMES, Entry, error_info, from_record, is_audit, message
@@ -89,13 +90,39 @@ class Hooks:
         return level >= logging.WARNING or not logger.hasHandlers(), level >= self._level
 
 
+class Remainder(Hooks):
+    """What is left of the hooks after telemetry has ended: records for the journal go there, nothing is changed."""
+
+    def __init__(self) -> None:
+        super().__init__("", logging.NOTSET)
+
+    def prepare(self, logger: logging.Logger, record: logging.LogRecord) -> Verdict:
+        """Let every handler have the record as it is, and the journal what is for it."""
+        own = record.__dict__
+        passed = all(name in own for name in _PASSED)
+        wanted = intake.has_journal() and (is_audit(own) or handover.peek(record.msg) is not None)
+        return Verdict(exported=wanted and not passed, added=frozenset())
+
+
+def install_remainder() -> Undo:
+    """Keep watching for records that are for the journal."""
+    hooks = Remainder()
+    return together([hooks.stop, *_hook_calls(hooks)])
+
+
+def _hook_calls(hooks: Hooks) -> list[Undo]:
+    return [
+        replace(logging.Logger, "callHandlers", _call_handlers(hooks, logging.Logger.callHandlers)),
+        replace(logging.Logger, "isEnabledFor", _is_enabled_for(hooks, logging.Logger.isEnabledFor)),
+    ]
+
+
 def install(service: str, level: int, console: logging.Handler) -> Undo:
     """Hook stdlib logging; `console` shows what no handler of the app sees."""
     hooks = Hooks(service, level)
     undos = [
         hooks.stop,
-        replace(logging.Logger, "callHandlers", _call_handlers(hooks, logging.Logger.callHandlers)),
-        replace(logging.Logger, "isEnabledFor", _is_enabled_for(hooks, logging.Logger.isEnabledFor)),
+        *_hook_calls(hooks),
         replace(logging, "basicConfig", _basic_config(hooks, logging.basicConfig)),
         *([replace(logging, "lastResort", console)] if _is_stdlibs(logging.lastResort) else []),
     ]

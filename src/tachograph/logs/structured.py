@@ -11,7 +11,9 @@ from typing import Any
 import structlog
 from structlog import BoundLoggerBase, DropEvent
 
+from tachograph import intake
 from tachograph.contain import contain
+from tachograph.intake import is_marked
 from tachograph.logs import handover, pipeline, scope
 from tachograph.logs.console import Console
 from tachograph.logs.fields import Entry, ErrorInfo, error_info, interpolate, text
@@ -136,6 +138,26 @@ class Taps:
         ours = isinstance(logger._logger, Output) and self._settings.renders(logger._processors)  # noqa: SLF001
         return ours or not self.live
 
+    def added(self, raw: Mapping[str, Any]) -> dict[str, str]:
+        """Return the ids that an event gets."""
+        return {key: value for key, value in scope.current().ids().items() if key not in _bound(raw)}
+
+
+class Remainder(Taps):
+    """What is left after telemetry has ended: events for the journal go there, and none gets anything added."""
+
+    def __init__(self) -> None:
+        self.live = True
+
+    def passes(self, logger: BoundLoggerBase) -> bool:
+        """Tell whether the event is seen elsewhere: a chain of ours that an app's logger has kept sends it itself."""
+        ours = any(isinstance(each, Line) for each in logger._processors)  # noqa: SLF001
+        return ours or not self.live or not intake.has_journal()
+
+    def added(self, raw: Mapping[str, Any]) -> dict[str, str]:
+        """Return nothing."""
+        return {}
+
 
 def install(service: str, level: int, console: Console) -> Undo:
     """Hook structlog, and configure it if the app has not."""
@@ -144,11 +166,21 @@ def install(service: str, level: int, console: Console) -> Undo:
     return together(
         [
             taps.stop,
-            replace(BoundLoggerBase, "_process_event", _process_event(taps, vars(BoundLoggerBase)["_process_event"])),
-            *_listen_below(taps),
+            *_tap_calls(taps),
             _configure(settings),
         ]
     )
+
+
+def install_remainder() -> Undo:
+    """Keep watching for events that are for the journal."""
+    taps = Remainder()
+    return together([taps.stop, *_tap_calls(taps)])
+
+
+def _tap_calls(taps: Taps) -> list[Undo]:
+    tapped = _process_event(taps, vars(BoundLoggerBase)["_process_event"])
+    return [replace(BoundLoggerBase, "_process_event", tapped), *_listen_below(taps)]
 
 
 def bound_entry(logger: object, method_name: str, event_dict: Mapping[str, Any]) -> Entry:
@@ -186,7 +218,7 @@ def _process_event(taps: Taps, original: Callable[..., Result]) -> Callable[...,
         raw: dict[str, Any] = {**self._context, **event_kw}
         added: dict[str, str] = {}
         with contain("logs.structlog"):
-            added = {key: value for key, value in scope.current().ids().items() if key not in _bound(raw)}
+            added = taps.added(raw)
         tap = Tap(raw, event, _error(method_name, raw), added)
         try:
             result = original(tap.before_renderer(self), method_name, event, {**event_kw, **added})
@@ -340,7 +372,7 @@ def _listen_below(taps: Taps) -> list[Undo]:
 
 def _quiet(taps: Taps, name: str) -> Callable[..., None]:
     def quiet(self: Any, event: Any = None, *args: Any, **kw: Any) -> None:
-        if taps.live and (kw.get("audit") or self._context.get("audit")):
+        if taps.live and is_marked(kw.get("audit", self._context.get("audit"))):
             _below(self, name, interpolate(event, args), kw)
 
     return quiet

@@ -1,13 +1,14 @@
-"""From a log entry to an OpenTelemetry log record, or to an audit event where OpenTelemetry is switched off."""
+"""From a log entry to an OpenTelemetry log record, and to an audit event where it is for the journal."""
 
-import re
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.util.types import AnyValue
 
-from tachograph.intake import AuditEvent
+from tachograph import intake
+from tachograph.catalogue.events import EVENTS
+from tachograph.intake import AuditEvent, MarkedRecord, Slip
 from tachograph.logs.fields import EXCEPTION_NAMES, Entry, exception_fields, plain, text, uniform
 from tachograph.notices import notice_once
 
@@ -15,30 +16,34 @@ EVENT_NAMES = ("otel.event.name", "event.name")
 MAX_ATTRIBUTES = 128
 
 _SEVERITY_TEXT = {"WARNING": "WARN", "CRITICAL": "FATAL"}
-_OUTCOMES = ("success", "failure", "unknown")
-_DOTTED = re.compile(r"[\w-]+(\.[\w-]+)+", re.ASCII)
-_AUDIT_FIELDS = frozenset(
-    ("audit", *EVENT_NAMES, *(p + name for p in ("", "audit.") for name in ("actor", "action", "resource", "outcome")))
+_AUDITED = frozenset(event.name for event in EVENTS)
+_KEPT = (
+    "event",
+    "audit",
+    *(prefix + name for prefix in ("", "audit.") for name in ("actor", "action", "resource", "outcome")),
 )
 
 
-_KEPT = ("event", *sorted(_AUDIT_FIELDS))
+def is_audited(entry: Entry) -> bool:
+    """Tell whether `entry` is for the journal: it says so, or its event name is one of the audit's list."""
+    return entry.audit or event_name(entry.fields) in _AUDITED
 
 
-def to_otel(entry: Entry, ids: Mapping[str, str], *, whole: bool = False) -> LogRecord:
+def to_otel(entry: Entry, ids: Mapping[str, str], slip: Slip | None = None) -> LogRecord:
     """
     Translate `entry`, made under the correlation ids `ids`; the current context gives trace and span.
 
-    `whole` says that its provider cuts nothing before the audit bridge.
+    With the `slip` of an entry for the journal, it stands beside the attributes.
     """
-    return LogRecord(
-        timestamp=entry.nanos,
-        severity_number=severity(entry.level),
-        severity_text=_SEVERITY_TEXT.get(entry.level_name, entry.level_name),
-        body=entry.body,
-        attributes=attributes(entry, ids, whole=whole),
-        event_name=event_name(entry.fields),
-    )
+    given: dict[str, Any] = {
+        "timestamp": entry.nanos,
+        "severity_number": severity(entry.level),
+        "severity_text": _SEVERITY_TEXT.get(entry.level_name, entry.level_name),
+        "body": entry.body,
+        "attributes": attributes(entry, ids),
+        "event_name": event_name(entry.fields),
+    }
+    return LogRecord(**given) if slip is None else MarkedRecord(slip, **given)
 
 
 def severity(level: int) -> SeverityNumber:
@@ -59,17 +64,10 @@ def event_name(fields: Mapping[str, object]) -> str | None:
     return None
 
 
-def attributes(entry: Entry, ids: Mapping[str, str], *, whole: bool = False) -> dict[str, AnyValue]:
-    """
-    Return the attributes of `entry`: its own fields, the ids in force and the exception; None is left out.
-
-    With `whole`, what is marked `audit` keeps them all.
-    """
-    found = {**ids, **entry.fields}
-    found.update(exception_fields(entry.error))
-    for key in EVENT_NAMES:
-        found.pop(key, None)
-    if len(found) > MAX_ATTRIBUTES and not (whole and entry.audit):
+def attributes(entry: Entry, ids: Mapping[str, str]) -> dict[str, AnyValue]:
+    """Return the attributes of `entry`: its own fields, the ids in force and the exception; None is left out."""
+    found = {**ids, **_said(entry)}
+    if len(found) > MAX_ATTRIBUTES:
         found = _cut(found, ids)
     return {
         text(key) or "_": cast("AnyValue", uniform(plain(value))) for key, value in found.items() if value is not None
@@ -77,44 +75,19 @@ def attributes(entry: Entry, ids: Mapping[str, str], *, whole: bool = False) -> 
 
 
 def to_audit(entry: Entry, ids: Mapping[str, str]) -> AuditEvent:
-    """Translate an entry marked `audit`; what has no place of its own in the event goes to `meta`."""
-    name = event_name(entry.fields) or (entry.body if _DOTTED.fullmatch(entry.body) else "log.audit")
-    outcome = _audit_field(entry, "outcome", "unknown")
-    meta = {key: value for key, value in attributes(entry, {}).items() if _is_meta(key, value, ids)}
-    if entry.body != name:
-        meta["message"] = entry.body
-    if outcome not in _OUTCOMES:
-        meta["outcome"] = cast("AnyValue", outcome)
-    return AuditEvent(
-        event=name,
-        action=text(_audit_field(entry, "action", "LOG")),
-        resource=_named(_audit_field(entry, "resource", f"logger:{entry.logger}")),
-        actor=None if _audit_field(entry, "actor", None) is None else _named(_audit_field(entry, "actor", None)),
-        outcome=text(outcome) if outcome in _OUTCOMES else "unknown",
-        meta=meta,
-    )
+    """Translate an entry for the journal, with its values as they are; ids that are those in force are no meta."""
+    return intake.read(_said(entry), logger=entry.logger, name=event_name(entry.fields), message=entry.body, ids=ids)
 
 
-def _audit_field(entry: Entry, name: str, default: object) -> object:
-    for key in (f"audit.{name}", name):
-        if entry.fields.get(key) is not None:
-            return plain(entry.fields[key])
-    return default
-
-
-def _named(value: object) -> str | Mapping[str, object]:
-    return value if isinstance(value, dict) else text(value)
-
-
-def _is_meta(key: str, value: object, ids: Mapping[str, str]) -> bool:
-    return key not in _AUDIT_FIELDS and ids.get(key) != value
+def _said(entry: Entry) -> dict[str, object]:
+    said = {**entry.fields, **exception_fields(entry.error)}
+    for key in EVENT_NAMES:
+        said.pop(key, None)
+    return said
 
 
 def _cut(found: dict[str, object], ids: Mapping[str, str]) -> dict[str, object]:
     notice_once("logs.attributes", f"a log record had {len(found)} attributes; the first {MAX_ATTRIBUTES} are exported")
-    kept = {key: found[key] for key in (*_KEPT, *ids, *EXCEPTION_NAMES) if key in found}
-    for key, value in found.items():
-        if len(kept) >= MAX_ATTRIBUTES:
-            break
-        kept.setdefault(key, value)
-    return kept
+    kept = {key: found[key] for key in (*ids, *EXCEPTION_NAMES, *_KEPT) if key in found}
+    rest = [key for key in found if key not in kept][: max(MAX_ATTRIBUTES - len(kept), 0)]
+    return {**{key: found[key] for key in rest}, **kept}  # the SDK, with less room, lets the first go first
